@@ -1,0 +1,150 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Keys as audible tones in G.711, after ITU-T Q.23 (frequencies) and Q.24 (what to accept).
+
+Blocks of 102 samples (12.75 ms) fit the eight frequencies best; a key is two blocks that agree,
+a pause is two without it, so 40 ms on and 40 ms off always pass. Speech is kept out by asking
+that two tones hold nearly all power, that the high one has no second harmonic, and that the two are
+about equally loud. Telephone events are in `dtmf`.
+"""
+
+from __future__ import annotations
+
+import math
+from array import array
+from collections.abc import Sequence
+from operator import mul
+
+from dialin.events import Codec
+from dialin.wire import g711
+from dialin.wire.tone import RATE_HZ
+
+BLOCK = 102
+"""Samples a block: near whole periods of every row and column, so that they leak little."""
+HITS = 2
+"""Blocks that must agree on a key."""
+PAUSE = 2
+"""Blocks without the key after which it may be pressed again."""
+
+ROWS_HZ = (697, 770, 852, 941)
+COLUMNS_HZ = (1209, 1336, 1477, 1633)
+KEYS = ("123A", "456B", "789C", "*0#D")
+
+QUIETEST_PEAK = 500
+"""Two tones of -36 dBm0 each peak at about 700; what stays below this is silence."""
+LEAST_POWER = 125_000.0
+"""Mean square of two tones of -36 dBm0 each."""
+TONES_SHARE = 0.72
+"""Of all power in a block: pure tones have 1.0, tones 1.5 % off about 0.85."""
+LOW_OVER_HIGH = 10**0.8
+"""The low tone may be 8 dB louder (Q.24, table A-1: AT&T)."""
+HIGH_OVER_LOW = 10**0.6
+"""The high tone may be 6 dB louder, a little more than Q.24 asks."""
+NEIGHBOUR = 10**-0.8
+"""The next best of the four rows, or columns, is 8 dB below the best."""
+HARMONIC = 0.1
+"""A voice has a second harmonic; a key's high tone has it 10 dB or more below. That of the low tone
+falls between the columns, where NEIGHBOUR finds it."""
+
+
+class _Tone:
+    """One frequency, and how to find its power in a block."""
+
+    __slots__ = ("_cosines", "_sines")
+
+    def __init__(self, frequency_hz: float) -> None:
+        step = 2 * math.pi * frequency_hz / RATE_HZ
+        self._cosines = [math.cos(step * index) for index in range(BLOCK)]
+        self._sines = [math.sin(step * index) for index in range(BLOCK)]
+
+    def power(self, block: Sequence[int]) -> float:
+        """A sine of peak A has A²/2. Sums of products, because they run outside the interpreter."""
+        real: float = sum(map(mul, block, self._cosines))
+        imaginary: float = sum(map(mul, block, self._sines))
+        return 2 * (real * real + imaginary * imaginary) / (BLOCK * BLOCK)
+
+
+_ROWS = tuple(_Tone(frequency) for frequency in ROWS_HZ)
+_COLUMNS = tuple(_Tone(frequency) for frequency in COLUMNS_HZ)
+_COLUMN_HARMONICS = tuple(_Tone(2 * frequency) for frequency in COLUMNS_HZ)
+
+
+def _loud_octets(decoded: Sequence[int]) -> bytes:
+    """The octets of a law that `bytes.translate` is to keep out of quiet frames."""
+    return bytes(octet for octet in range(256) if abs(decoded[octet]) >= QUIETEST_PEAK)
+
+
+_DECODE = {Codec.PCMU: g711.ulaw_decode, Codec.PCMA: g711.alaw_decode}
+_LOUD = {law: _loud_octets(decode(bytes(range(256)))) for law, decode in _DECODE.items()}
+
+
+class ToneDigits:
+    """G.711 payloads in, keys out. Raises nothing, whatever the octets are."""
+
+    def __init__(self, law: Codec) -> None:
+        self._decode = _DECODE[law]
+        self._loud = _LOUD[law]
+        self._pending = array("h")
+        self._candidate: str | None = None
+        self._hits = 0
+        self._down: str | None = None
+        self._misses = 0
+
+    def feed(self, payload: bytes) -> list[str]:
+        """Give the keys that this payload completes, mostly none."""
+        if self._is_idle and len(payload.translate(None, self._loud)) == len(payload):
+            del self._pending[:]  # silence, and nothing that its length could matter to
+            return []
+        self._pending.extend(self._decode(payload))
+        keys = []
+        while len(self._pending) >= BLOCK:
+            key = self._hear(_key_of(self._pending[:BLOCK]))
+            del self._pending[:BLOCK]
+            if key:
+                keys.append(key)
+        return keys
+
+    @property
+    def _is_idle(self) -> bool:
+        return self._down is None and self._candidate is None
+
+    def _hear(self, heard: str | None) -> str | None:
+        """One block's finding: the key that it completes, if it does."""
+        self._hits = self._hits + 1 if heard == self._candidate else 1
+        self._candidate = heard
+        if self._down is not None:
+            self._misses = 0 if heard == self._down else self._misses + 1
+            if self._misses >= PAUSE:
+                self._down = None
+        if heard is None or self._hits < HITS or heard == self._down:
+            return None
+        self._down, self._misses = heard, 0
+        return heard
+
+
+def _key_of(block: Sequence[int]) -> str | None:
+    """The key that sounds through a whole block."""
+    total = sum(map(mul, block, block)) / BLOCK
+    if total < LEAST_POWER:
+        return None
+    row, low = _loudest(_ROWS, block)
+    if low < total * TONES_SHARE / (1 + HIGH_OVER_LOW):  # speech mostly ends here
+        return None
+    column, high = _loudest(_COLUMNS, block)
+    if (
+        low + high < TONES_SHARE * total
+        or low > high * LOW_OVER_HIGH
+        or high > low * HIGH_OVER_LOW
+        or _COLUMN_HARMONICS[column].power(block) > HARMONIC * high
+    ):
+        return None
+    return KEYS[row][column]
+
+
+def _loudest(tones: Sequence[_Tone], block: Sequence[int]) -> tuple[int, float]:
+    """Which of four tones stands out, and its power; 0.0 when none does."""
+    powers = [tone.power(block) for tone in tones]
+    best = max(powers)
+    index = powers.index(best)
+    if sorted(powers)[-2] > best * NEIGHBOUR:
+        return index, 0.0
+    return index, best
