@@ -33,6 +33,12 @@ settings.register_profile("release", parent=settings.get_profile("ci"), max_exam
 # `--hypothesis-profile NAME` still has the last word.
 settings.load_profile("ci" if os.environ.get("CI") else "dev")
 
+
+def pytest_configure() -> None:
+    """Say that the main thread has no loop yet, so that no plug-in makes one that nobody closes."""
+    asyncio.set_event_loop(None)
+
+
 # Prefixes and names that would let the machine's own set-up leak into a test.
 _FOREIGN_PREFIXES = ("DIALIN_", "NOTIFY_")
 _FOREIGN_NAMES = ("CREDENTIALS_DIRECTORY", "STATE_DIRECTORY", "WATCHDOG_USEC", "WATCHDOG_PID")
