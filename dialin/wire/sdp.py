@@ -1,0 +1,286 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Offer and answer (RFC 3264) for one audio stream: what we offer, and what we make of theirs.
+
+One audio line is taken, all others are refused by port 0; the codec is the first of ours that
+they have too. Ports, sessions and whether an address may be sent to are left to the callers;
+the text itself is read and written in `description`, whose names are to be had here as well.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+
+from dialin.errors import PeerError
+from dialin.events import Codec
+from dialin.wire.description import (
+    MAX_MEDIA,
+    MAX_SDP_BYTES,
+    Direction,
+    MalformedSdp,
+    MediaDescription,
+    RtpMap,
+    SessionDescription,
+    decimal,
+)
+
+__all__ = [
+    "MAX_MEDIA",
+    "MAX_SDP_BYTES",
+    "Direction",
+    "EncryptionRequired",
+    "LocalMedia",
+    "MalformedSdp",
+    "MediaDescription",
+    "NoCommonCodec",
+    "RemoteMedia",
+    "RtpMap",
+    "SessionDescription",
+    "accept_answer",
+    "answer",
+    "offer",
+]
+
+CLOCK_HZ = 8000
+"""Of PCMU, PCMA and, by an old mistake that stays, of G.722 (RFC 3551 §4.5.2)."""
+PTIME_MS = 20
+LONGEST_PTIME_MS = 200
+PLAIN_RTP = ("RTP/AVP", "RTP/AVPF")
+"""AVPF (RFC 4585) is AVP with earlier feedback, which nobody is obliged to send."""
+EVENTS = "0-16"
+"""RFC 4733 §2.4.1: the sixteen keys and hook flash."""
+
+TELEPHONE_EVENT = RtpMap("TELEPHONE-EVENT", CLOCK_HZ, 1)
+_MAP_OF_CODEC = {codec: RtpMap(codec.value, CLOCK_HZ, 1) for codec in Codec}
+_STATIC = {str(codec.payload_type): _MAP_OF_CODEC[codec] for codec in Codec}
+
+_MIRRORED: Mapping[Direction, Direction] = {
+    "sendrecv": "sendrecv",
+    "sendonly": "recvonly",
+    "recvonly": "sendonly",
+    "inactive": "inactive",
+}
+_ON_HOLD: Mapping[Direction, Direction] = {
+    "sendrecv": "sendonly",
+    "sendonly": "sendonly",
+    "recvonly": "inactive",
+    "inactive": "inactive",
+}
+
+
+class NoCommonCodec(PeerError):
+    """No audio, or none in a codec that we have: 488 is the answer."""
+
+
+class EncryptionRequired(PeerError):
+    """Audio is offered as SRTP only, which we do not speak yet: 488 is the answer."""
+
+
+@dataclass(frozen=True, slots=True)
+class LocalMedia:
+    """Our end of the audio, as the description shall name it."""
+
+    host: str
+    """An address of ours, never a name."""
+    rtp_port: int
+    """RTCP is on the next one."""
+    session_id: int
+    """Random; the o= line holds nothing of the caller."""
+    session_version: int
+    """One more with each changed description of a session (RFC 3264 §8)."""
+
+
+@dataclass(frozen=True, slots=True)
+class RemoteMedia:
+    """Their end of the audio, as negotiated. PEER-CONTROLLED: check the host before sending."""
+
+    host: str
+    """An address in canonical form; a name is refused, for nothing is looked up for a peer."""
+    rtp_port: int
+    """1-65535."""
+    rtcp_port: int
+    """From a=rtcp (RFC 3605), else the next port; 0 where there is none."""
+    codec: Codec
+    """The one codec of the call."""
+    payload_type: int
+    """Its number in their description."""
+    telephone_event: int | None
+    """The number for keys; None where they do not take any."""
+    direction: Direction
+    """In their words: "sendonly" means that they hold us."""
+    ptime_ms: int
+    """The packet length that they would like."""
+
+
+def offer(
+    local: LocalMedia, codecs: Sequence[Codec], *, telephone_event: int = 101
+) -> SessionDescription:
+    """An offer of our codecs, best first, and of telephone events (RFC 3264 §5)."""
+    formats = {str(codec.payload_type): _MAP_OF_CODEC[codec] for codec in codecs}
+    formats[str(telephone_event)] = TELEPHONE_EVENT
+    return _description(local, (_our_audio(local, "RTP/AVP", formats, "sendrecv"),))
+
+
+def answer(
+    offer: SessionDescription, local: LocalMedia, codecs: Sequence[Codec]
+) -> tuple[SessionDescription, RemoteMedia]:
+    """Our answer to their offer (RFC 3264 §6), and what it makes of their end.
+
+    Raises NoCommonCodec, EncryptionRequired, or MalformedSdp for an address that is none.
+    """
+    theirs = _plain_audio(offer.media)
+    codec, payload_type = _common_codec(theirs, codecs)
+    formats = {payload_type: _MAP_OF_CODEC[codec]}
+    events = _format_of(theirs, TELEPHONE_EVENT)
+    if events is not None:
+        formats[events] = TELEPHONE_EVENT
+    remote = _remote(offer, theirs, codec, payload_type, events)
+    ours = _our_audio(local, theirs.protocol, formats, _MIRRORED[remote.direction])
+    media = tuple(ours if line is theirs else _refusal(line) for line in offer.media)
+    return _description(local, media), remote
+
+
+def accept_answer(offered: SessionDescription, answer: SessionDescription) -> RemoteMedia:
+    """What their answer to our offer makes of their end.
+
+    Raises NoCommonCodec, EncryptionRequired, or MalformedSdp for an address that is none.
+    """
+    ours = offered.media[0]
+    theirs = _plain_audio(answer.media[:1])
+    # Numbers that an answer leaves unexplained keep the meaning that the offer gave them.
+    meanings = tuple(line for line in ours.attributes if line[0] == "rtpmap")
+    theirs = replace(theirs, attributes=theirs.attributes + meanings)
+    for payload_type in theirs.formats:
+        codec = _codec_of(theirs, payload_type)
+        if codec is not None and _format_of(ours, _MAP_OF_CODEC[codec]) is not None:
+            events = _format_of(theirs, TELEPHONE_EVENT)
+            return _remote(answer, theirs, codec, payload_type, events)
+    raise NoCommonCodec("the answer holds no codec of the offer")
+
+
+# Theirs
+
+
+def _plain_audio(media: Sequence[MediaDescription]) -> MediaDescription:
+    """The audio line to take; `a=crypto` in it is passed over: RTP/AVP is not SRTP."""
+    audio = [line for line in media if line.kind == "audio" and line.port]
+    plain = [line for line in audio if line.protocol.upper() in PLAIN_RTP]
+    if plain:
+        return plain[0]
+    if any("SAVP" in line.protocol.upper() for line in audio):
+        raise EncryptionRequired("audio as SRTP only")
+    raise NoCommonCodec("no audio over RTP")
+
+
+def _common_codec(media: MediaDescription, codecs: Sequence[Codec]) -> tuple[Codec, str]:
+    for codec in codecs:
+        payload_type = _format_of(media, _MAP_OF_CODEC[codec])
+        if payload_type is not None:
+            return codec, payload_type
+    raise NoCommonCodec("no codec in common")
+
+
+def _format_of(media: MediaDescription, wanted: RtpMap) -> str | None:
+    """The first of the media's numbers that stands for it."""
+    return next((number for number in _numbers(media) if _map(media, number) == wanted), None)
+
+
+def _codec_of(media: MediaDescription, payload_type: str) -> Codec | None:
+    found = _map(media, payload_type)
+    return next((codec for codec, rtpmap in _MAP_OF_CODEC.items() if rtpmap == found), None)
+
+
+def _map(media: MediaDescription, payload_type: str) -> RtpMap | None:
+    """What is written goes before what RFC 3551 §6 assigns."""
+    return media.rtpmap(payload_type) or _STATIC.get(payload_type)
+
+
+def _numbers(media: MediaDescription) -> Iterator[str]:
+    """The formats that can be payload types at all."""
+    for text in media.formats:
+        number = decimal(text)
+        if number is not None and number <= 127:
+            yield text
+
+
+def _remote(
+    description: SessionDescription,
+    media: MediaDescription,
+    codec: Codec,
+    payload_type: str,
+    events: str | None,
+) -> RemoteMedia:
+    host = _address(description.host_of(media))
+    direction = description.direction_of(media)
+    if ipaddress.ip_address(host).is_unspecified:  # hold as RFC 2543 had it (RFC 3264 §8.4)
+        direction = _ON_HOLD[direction]
+    return RemoteMedia(
+        host=host,
+        rtp_port=media.port,
+        rtcp_port=_rtcp_port(media),
+        codec=codec,
+        payload_type=int(payload_type),
+        telephone_event=None if events is None else int(events),
+        direction=direction,
+        ptime_ms=_ptime_ms(media),
+    )
+
+
+def _address(host: str | None) -> str:
+    try:
+        address = ipaddress.ip_address(host or "")
+    except ValueError:
+        raise MalformedSdp("media without an address") from None
+    if "%" in str(address):
+        raise MalformedSdp("media at an address with a zone")
+    return str(address)
+
+
+def _rtcp_port(media: MediaDescription) -> int:
+    """An address in a=rtcp is passed over: RTCP goes to the host that RTP goes to."""
+    text = (media.attribute("rtcp") or "").partition(" ")[0]
+    port = decimal(text) or media.port + 1
+    return port if port <= 65535 else 0
+
+
+def _ptime_ms(media: MediaDescription) -> int:
+    value = decimal((media.attribute("ptime") or "").strip())
+    return value if value and value <= LONGEST_PTIME_MS else PTIME_MS
+
+
+# Ours
+
+
+def _description(local: LocalMedia, media: tuple[MediaDescription, ...]) -> SessionDescription:
+    family = "IP6" if ":" in local.host else "IP4"
+    return SessionDescription(
+        origin=f"- {local.session_id} {local.session_version} IN {family} {local.host}",
+        connection=local.host,
+        media=media,
+    )
+
+
+def _our_audio(
+    local: LocalMedia, protocol: str, formats: Mapping[str, RtpMap], direction: Direction
+) -> MediaDescription:
+    attributes: list[tuple[str, str | None]] = []
+    for number, rtpmap in formats.items():
+        if rtpmap == TELEPHONE_EVENT:
+            attributes.append(("rtpmap", f"{number} telephone-event/{CLOCK_HZ}"))
+            attributes.append(("fmtp", f"{number} {EVENTS}"))
+        else:
+            attributes.append(("rtpmap", f"{number} {rtpmap.encoding}/{rtpmap.clock_hz}"))
+    attributes += [("ptime", str(PTIME_MS)), (direction, None)]
+    return MediaDescription(
+        kind="audio",
+        port=local.rtp_port,
+        protocol=protocol,
+        formats=tuple(formats),
+        attributes=tuple(attributes),
+    )
+
+
+def _refusal(media: MediaDescription) -> MediaDescription:
+    """RFC 3264 §6: the port is zero, the formats are there because the grammar wants some."""
+    return MediaDescription(media.kind, 0, media.protocol, media.formats)
