@@ -1,0 +1,49 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The way back: what a server writes into a request's topmost Via, and where its responses go.
+
+RFC 3261 §18.2.1-18.2.2 and RFC 3581. Responses go to the address that the request came from and
+nowhere else: `maddr` is ignored, and no name out of a Via is ever looked up, so that no sender can
+point our responses at somebody else.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from dialin.wire.flow import DEFAULT_PORTS, Flow
+from dialin.wire.header import Via, split_quoted
+from dialin.wire.message import Headers, Request
+
+
+def mark_source(request: Request, flow: Flow) -> Request:
+    """The request with `received` and `rport` as they are true; what the sender wrote there is not.
+
+    Everything else stays as it came, since responses echo the Vias verbatim.
+    """
+    via = request.via
+    asks_for_port = via.params.has("rport")
+    if via.host == flow.host and not asks_for_port and not via.params.has("received"):
+        return request
+    params = via.params.with_("received", flow.host)
+    if asks_for_port:  # RFC 3581 §4: then `received` is due even where the host is right
+        params = params.with_("rport", str(flow.port))
+    return replace(request, headers=_with_top_via(request.headers, replace(via, params=params)))
+
+
+def return_flow(request: Request, flow: Flow) -> Flow:
+    """Where the responses to a request go that came by `flow`."""
+    if flow.is_reliable:
+        return flow  # RFC 3261 §18.2.2: the connection that the request came by
+    via = request.via
+    if via.params.has("rport"):
+        return flow
+    return replace(flow, port=via.port or DEFAULT_PORTS["UDP"])
+
+
+def _with_top_via(headers: Headers, via: Via) -> Headers:
+    """The headers with another topmost Via; further Vias in its line stay in it."""
+    lines = list(headers.fields)
+    first = next(at for at, (name, _) in enumerate(lines) if name.lower() in ("via", "v"))
+    name, value = lines[first]
+    lines[first] = (name, ", ".join((str(via), *split_quoted(value, ",")[1:])))
+    return Headers(tuple(lines))
