@@ -77,10 +77,10 @@ class Via:
         """Read one value. Raises MalformedHeader."""
         match = _VIA.match(text)
         if match is None:
-            raise MalformedHeader("a Via is malformed")
+            raise MalformedHeader("malformed")
         transport, ipv6, name, port = match.groups()
         if port is not None and int(port) > MAX_PORT:
-            raise MalformedHeader("a Via has a port above 65535")
+            raise MalformedHeader("port above 65535")
         return cls(
             transport=transport.upper(),
             host=name if ipv6 is None else ipv6,
@@ -141,7 +141,7 @@ class Address:
             # The quoted name comes first, so a `<sip:…>;tag=` inside it stays a name.
             match = _QUOTED_DISPLAY.match(text)
             if match is None:
-                raise MalformedHeader("a display name is malformed")
+                raise MalformedHeader("malformed display name")
             display, start = unquote(match[1]), match.end()
         else:
             start = text.index("<") + 1
@@ -149,12 +149,12 @@ class Address:
             # no doubt about where the name ends.
             display = text[: start - 1].rstrip(BLANKS)
             if not _BARE_DISPLAY.fullmatch(display):
-                raise MalformedHeader("a display name is malformed")
+                raise MalformedHeader("malformed display name")
         end = text.find(">", start)
         # Blanks inside the brackets (RFC 4475 §3.1.2.14) leave no doubt either.
         uri_text = text[start:end].strip(BLANKS)
         if end < 0 or not _ADDR_SPEC.fullmatch(uri_text):
-            raise MalformedHeader("an address has no proper URI in its brackets")
+            raise MalformedHeader("no proper URI in brackets")
         return cls(display, uri_text, Params.parse(text[end + 1 :]))
 
     @classmethod
@@ -167,7 +167,7 @@ class Address:
         params = "" if end < 0 else text[end:]
         # §20.10: "," and "?" need the brackets. Without them nobody knows whose they are.
         if not _ADDR_SPEC.fullmatch(uri_text) or "?" in uri_text or "," in uri_text:
-            raise MalformedHeader("an address is malformed")
+            raise MalformedHeader("malformed")
         return cls("", uri_text, Params.parse(params))
 
     @classmethod
@@ -207,10 +207,10 @@ class CSeq:
         """Read one value. Raises MalformedHeader."""
         match = _CSEQ.fullmatch(text.strip(BLANKS))
         if match is None:
-            raise MalformedHeader("a CSeq is malformed")
+            raise MalformedHeader("malformed")
         number = int(match[1])
         if number > MAX_CSEQ:
-            raise MalformedHeader("a CSeq number is 2**31 or more")
+            raise MalformedHeader("number too large")
         return cls(number, match[2])
 
     def __str__(self) -> str:

@@ -61,7 +61,7 @@ class Params:
         while at < len(text):
             match = _PARAM.match(text, at)
             if match is None:
-                raise MalformedHeader("a parameter is malformed")
+                raise MalformedHeader("malformed parameter")
             name, value = match.groups()
             if value is not None and value[0] == '"':
                 value = unquote(value)
@@ -70,7 +70,7 @@ class Params:
         # RFC 3261 §7.3.1: a name stands once. Two tags or branches would be two dialogs to choose
         # from, and the next reader may choose the other.
         if len(items) > 1 and len({name.lower() for name, _ in items}) < len(items):
-            raise MalformedHeader("a parameter stands twice")
+            raise MalformedHeader("repeated parameter")
         return cls(tuple(items))
 
     def get(self, name: str) -> str | None:

@@ -94,18 +94,17 @@ class SipUri:
         return None if value is None else value.upper()
 
     def __str__(self) -> str:
-        user = "" if self.user is None else self.user
-        if self.password is not None:
-            user = f"{user}:{self.password}"
-        at = "" if self.user is None else "@"
+        password = "" if self.password is None else f":{self.password}"
+        user = "" if self.user is None else f"{self.user}{password}@"
         host = f"[{self.host}]" if ":" in self.host else self.host
         port = "" if self.port is None else f":{self.port}"
         headers = f"?{self.headers}" if self.headers else ""
-        return f"{self.scheme}:{user}{at}{host}{port}{_write_params(self.params)}{headers}"
+        return f"{self.scheme}:{user}{host}{port}{_write_params(self.params)}{headers}"
 
     def __repr__(self) -> str:
         user = "" if self.user is None else "…@"
-        return f"SipUri({self.scheme}:{user}{self.host}{'' if self.port is None else self.port})"
+        port = "" if self.port is None else f":{self.port}"
+        return f"SipUri({self.scheme}:{user}{self.host}{port})"
 
 
 @dataclass(frozen=True, slots=True)
