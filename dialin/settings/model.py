@@ -1,0 +1,129 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""All settings as one value, and the checks that need more than one section.
+
+The sections themselves stand in `service` and `peers`; where values come from is the business of
+`sources`, and how they are described that of `pages`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from itertools import combinations
+from typing import Self
+
+from pydantic import Field, model_validator
+
+from dialin.settings.base import Name, Network, Section, refused
+from dialin.settings.peers import BbbServerSettings, TrunkSettings
+from dialin.settings.service import (
+    IvrSettings,
+    LabelSettings,
+    LogSettings,
+    MediaSettings,
+    PinSettings,
+    PrivacySettings,
+    ServiceSettings,
+    SipSettings,
+    WebSettings,
+)
+
+PORTS_PER_CALL = 4
+"""RTP and RTCP of the trunk leg, RTP and RTCP of the conference leg."""
+
+
+class Settings(Section):
+    """All settings."""
+
+    service: ServiceSettings = ServiceSettings()
+    sip: SipSettings = SipSettings()
+    trunks: dict[Name, TrunkSettings] = Field(
+        min_length=1, description="SIP trunks by name: small letters, digits, underscores."
+    )
+    bbb_servers: dict[Name, BbbServerSettings] = Field(
+        min_length=1, description="BigBlueButton servers by name."
+    )
+    pin: PinSettings = PinSettings()
+    label: LabelSettings = LabelSettings()
+    ivr: IvrSettings = IvrSettings()
+    media: MediaSettings = MediaSettings()
+    web: WebSettings = WebSettings()
+    privacy: PrivacySettings = PrivacySettings()
+    log: LogSettings = LogSettings()
+
+    @model_validator(mode="after")
+    def _sections_agree(self) -> Self:
+        ports_suffice(self)
+        ports_are_apart(self)
+        trunks_differ(self)
+        servers_differ(self)
+        languages_are_known(self)
+        return self
+
+
+def ports_suffice(settings: Settings) -> None:
+    """The RTP range holds as many calls as the service takes."""
+    media, calls = settings.media, settings.service.max_calls
+    ports = media.rtp_last_port - media.rtp_first_port + 1
+    if ports < PORTS_PER_CALL * calls:
+        raise refused(
+            f"{ports} RTP ports do not suffice for {calls} calls of {PORTS_PER_CALL}.",
+            "Widen the range or lower service.max_calls.",
+            setting="media.rtp_last_port",
+        )
+
+
+def ports_are_apart(settings: Settings) -> None:
+    """SIP and RTP do not meet on a UDP port."""
+    media = settings.media
+    for listen in settings.sip.listen:
+        inside = media.rtp_first_port <= listen.port <= media.rtp_last_port
+        if listen.transport == "udp" and inside:
+            raise refused(
+                "a SIP port lies inside the RTP range.",
+                "Move the one or the other.",
+                setting="sip.listen",
+            )
+
+
+def trunks_differ(settings: Settings) -> None:
+    """A source address belongs to one trunk."""
+    for (name, trunk), (other_name, other) in combinations(settings.trunks.items(), 2):
+        if overlap(trunk.allowed_sources, other.allowed_sources):
+            raise refused(
+                f"trunks {name} and {other_name} share source addresses, so their calls cannot be "
+                "told apart.",
+                "Make them one trunk that has all the numbers.",
+                setting=f"trunks.{other_name}.allowed_sources",
+            )
+
+
+def servers_differ(settings: Settings) -> None:
+    """No server stands there twice, or each of its PINs would be found twice."""
+    for (name, server), (other_name, other) in combinations(settings.bbb_servers.items(), 2):
+        if server.url == other.url:
+            raise refused(
+                f"servers {name} and {other_name} are one and the same, so every PIN would be "
+                "ambiguous.",
+                "Remove one of them.",
+                setting=f"bbb_servers.{other_name}.url",
+            )
+
+
+def languages_are_known(settings: Settings) -> None:
+    """Numbers speak languages that the service has."""
+    for name, trunk in settings.trunks.items():
+        for number in trunk.numbers:
+            if number.language and number.language not in settings.service.languages:
+                raise refused(
+                    "a number speaks a language that service.languages does not list.",
+                    "Add it there or change it here.",
+                    setting=f"trunks.{name}.numbers",
+                )
+
+
+def overlap(some: Iterable[Network], others: Iterable[Network]) -> bool:
+    """Whether any address is in both."""
+    others = tuple(others)
+    return any(
+        one.version == other.version and one.overlaps(other) for one in some for other in others
+    )

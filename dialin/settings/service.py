@@ -1,0 +1,303 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The settings of the service itself, section by section in the order of the file."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Annotated, Literal, Self
+
+from pydantic import (
+    Field,
+    IPvAnyAddress,
+    SecretStr,
+    ValidationInfo,
+    field_validator,
+    model_validator,
+)
+
+from dialin.events import Codec
+from dialin.settings.base import Host, Language, Section, refused
+
+FOR_DEMO = {"for_demo": True}
+"""Validation context of the demo, where a token typed by hand on loopback will do."""
+
+TOKEN_MIN_CHARACTERS = 20
+TOKEN_MIN_DISTINCT = 10
+"""Together well above 64 bits for anything drawn at random, and out of reach of "test"."""
+
+LABEL_MAX_CHARACTERS = 32
+LABEL_ALPHABET = re.compile(r"[A-Za-z0-9 ().-]*")
+LONGEST_COUNT = " (999)"
+"""What a label may grow by when callers of one room would share it."""
+
+
+class ServiceSettings(Section):
+    """The service as a whole."""
+
+    name: str = Field(
+        default="Dial-in",
+        min_length=1,
+        max_length=60,
+        description="What the service calls itself on its pages.",
+    )
+    languages: tuple[Language, ...] = Field(
+        default=("en", "de"),
+        min_length=1,
+        description="Languages that callers can be spoken to in. The first is used where a dialled "
+        "number names none, the others stand in for missing prompts, in this order.",
+    )
+    max_calls: int = Field(
+        default=50,
+        ge=1,
+        le=2000,
+        description="Calls at once. One more is answered with 503, so that the provider can try "
+        "elsewhere.",
+    )
+    drain_timeout_s: float = Field(
+        default=600,
+        ge=0,
+        le=86400,
+        description="How long running calls may go on after SIGTERM before they are ended.",
+    )
+    state_directory: Path = Field(
+        default=Path("/var/lib/dialin"),
+        description="Where the service keeps what must outlive it. This version keeps nothing.",
+    )
+
+
+class ListenSettings(Section):
+    """One socket that takes SIP."""
+
+    transport: Literal["udp", "tcp"] = Field(description="Transport protocol.")
+    host: IPvAnyAddress = Field(description="Address to bind; 0.0.0.0 or :: for all.")
+    port: int = Field(default=5060, ge=0, le=65535, description="Port; 0 lets the system choose.")
+
+
+class SipSettings(Section):
+    """Where the service is reached by SIP. All trunks share its sockets, so they are set here and
+    not with each trunk."""
+
+    listen: tuple[ListenSettings, ...] = Field(
+        default=(
+            ListenSettings.model_validate({"transport": "udp", "host": "0.0.0.0"}),  # noqa: S104 - the allow-list guards it
+            ListenSettings.model_validate({"transport": "tcp", "host": "0.0.0.0"}),  # noqa: S104 - likewise
+        ),
+        min_length=1,
+        description="Sockets that take SIP. Whatever comes from outside the trunks' "
+        "`allowed_sources` is dropped unread.",
+    )
+    advertised_address: IPvAnyAddress | None = Field(
+        default=None,
+        description="Address written into SIP and SDP towards trunks, where NAT hides the one "
+        "bound. The forwarded ports must be the same on both sides.",
+        examples=["198.51.100.7"],
+    )
+
+
+class PinSettings(Section):
+    """How a PIN is keyed. BBB itself takes 5 to 11 digits."""
+
+    min_digits: int = Field(default=5, ge=1, le=11, description="Digits of the shortest PIN.")
+    max_digits: int = Field(
+        default=11, ge=1, le=11, description="Digits of the longest PIN: it needs no `#`."
+    )
+    tries: int = Field(default=3, ge=1, le=5, description="Wrong PINs a call may have.")
+    pause_s: float = Field(
+        default=4.0, ge=1, le=20, description="A pause this long after the last digit ends a PIN."
+    )
+    think_s: float = Field(
+        default=10.0,
+        ge=10,
+        le=120,
+        description="How long to wait for the first digit, and for the next while the PIN is too "
+        "short. Accessible services allow ten seconds at least.",
+    )
+
+    @model_validator(mode="after")
+    def _lengths_are_in_order(self) -> Self:
+        if self.min_digits > self.max_digits:
+            raise refused(
+                "the shortest PIN is longer than the longest.",
+                "Make min_digits at most max_digits.",
+                setting="min_digits",
+            )
+        return self
+
+
+class LabelSettings(Section):
+    """The name a caller has in the meeting."""
+
+    template: str = Field(
+        default="xxx-xxx-{digits}",
+        description="Name of a caller whose number is known: `{digits}` stands for the last four "
+        "digits. Letters, digits, space and `().-` only.",
+    )
+    hidden: str = Field(
+        default="Phone caller {count}",
+        description="Name of a caller without a number, or who hides it; `{count}` goes up in "
+        "each room.",
+    )
+
+    @field_validator("template")
+    @classmethod
+    def _template_is_safe(cls, template: str) -> str:
+        return checked_label(template, "{digits}", "1234")
+
+    @field_validator("hidden")
+    @classmethod
+    def _hidden_is_safe(cls, hidden: str) -> str:
+        return checked_label(hidden, "{count}", "999")
+
+
+class IvrSettings(Section):
+    """What callers hear, and how long they wait."""
+
+    prompt_folder: Path | None = Field(
+        default=None,
+        description="Folder with prompts of your own, laid out like `dialin/sounds`. What is "
+        "missing there is taken from the built-in set.",
+        examples=["/etc/dialin/sounds"],
+    )
+    wait_for_room_s: float = Field(
+        default=1800,
+        ge=0,
+        le=86400,
+        description="How long a caller may wait for a meeting that has not begun.",
+    )
+    wait_for_directory_s: float = Field(
+        default=30,
+        ge=0,
+        le=600,
+        description="How long a caller with a PIN is kept while BBB does not answer.",
+    )
+    remind_every_s: float = Field(
+        default=20, ge=5, le=600, description="Pause between two announcements to a waiting caller."
+    )
+
+    @field_validator("prompt_folder")
+    @classmethod
+    def _folder_exists(cls, folder: Path | None) -> Path | None:
+        if folder is not None and not folder.is_dir():
+            raise refused(
+                "the folder does not exist or cannot be read.",
+                "Create it, or remove the setting to use the built-in prompts.",
+            )
+        return folder
+
+
+class MediaSettings(Section):
+    """The media plane: worker processes that own the RTP sockets."""
+
+    rtp_first_port: int = Field(
+        default=10000, ge=1024, le=65534, description="First UDP port for RTP; even."
+    )
+    rtp_last_port: int = Field(
+        default=14999, ge=1025, le=65535, description="Last UDP port for RTP and RTCP; odd."
+    )
+    workers: Annotated[int, Field(ge=1, le=64)] | Literal["auto"] = Field(
+        default="auto", description="Worker processes. `auto`: one a core but one, at least one."
+    )
+    codecs: tuple[Codec, ...] = Field(
+        default=(Codec.G722, Codec.PCMA, Codec.PCMU),
+        min_length=1,
+        description="Codecs offered to callers, best first. A call keeps one codec on both sides, "
+        "so nothing is transcoded.",
+    )
+    timeout_s: float = Field(
+        default=30, ge=5, le=3600, description="A leg without any packet for so long is lost."
+    )
+    latch: Literal["sdp", "same-ip"] = Field(
+        default="sdp",
+        description="`sdp`: audio comes from the address and port that SDP names. `same-ip`: from "
+        "another port of that address too, learnt once, for callers behind NAT.",
+    )
+
+    @field_validator("codecs")
+    @classmethod
+    def _codecs_differ(cls, codecs: tuple[Codec, ...]) -> tuple[Codec, ...]:
+        if len(set(codecs)) < len(codecs):
+            raise refused("a codec stands here twice.", "Name each codec once.")
+        return codecs
+
+    @model_validator(mode="after")
+    def _range_holds_pairs(self) -> Self:
+        if self.rtp_first_port % 2 or not self.rtp_last_port % 2:
+            raise refused(
+                "RTP takes even ports and RTCP the odd ones after them.",
+                "Let rtp_first_port be even and rtp_last_port odd.",
+                setting="rtp_first_port",
+            )
+        if self.rtp_first_port > self.rtp_last_port:
+            raise refused(
+                "the RTP range ends before it begins.",
+                "Let rtp_last_port be above rtp_first_port.",
+                setting="rtp_last_port",
+            )
+        return self
+
+
+class WebSettings(Section):
+    """Health, metrics and the API."""
+
+    host: Host = Field(
+        default="127.0.0.1",
+        description="Address to bind. What listens here is for operators: keep it private.",
+    )
+    port: int = Field(default=8080, ge=0, le=65535, description="Port; 0 lets the system choose.")
+    token: SecretStr | None = Field(
+        default=None,
+        description="Bearer token of the API, better in a secret file than here. Unset: the API "
+        "is off, health and metrics stay.",
+        examples=["what `openssl rand -base64 32` prints"],
+    )
+
+    @field_validator("token")
+    @classmethod
+    def _token_is_strong(cls, token: SecretStr | None, info: ValidationInfo) -> SecretStr | None:
+        if token is None:
+            return None
+        text = token.get_secret_value()
+        if text and (info.context or {}).get("for_demo"):
+            return token
+        if len(text) < TOKEN_MIN_CHARACTERS or len(set(text)) < TOKEN_MIN_DISTINCT:
+            raise refused(
+                "the token can be guessed.", "Use a long random one: openssl rand -base64 32."
+            )
+        return token
+
+
+class PrivacySettings(Section):
+    """What is shown of callers. Numbers are neither stored nor logged, whatever is set here."""
+
+    hide_digits: bool = Field(
+        default=False,
+        description="`true` hides the last four digits too: every caller has the hidden label.",
+    )
+
+
+class LogSettings(Section):
+    """What is written to standard error."""
+
+    level: Literal["debug", "info", "warning", "error"] = Field(
+        default="info", description="Least important kind of line that is written."
+    )
+    format: Literal["logfmt", "json"] = Field(
+        default="logfmt", description="`logfmt`: key=value. `json`: an object a line."
+    )
+
+
+def checked_label(template: str, placeholder: str, longest: str) -> str:
+    """The template itself, if every label made from it is fit for BBB."""
+    plain = template.replace(placeholder, "", 1)
+    label = template.replace(placeholder, longest, 1) + LONGEST_COUNT
+    if plain == template or not LABEL_ALPHABET.fullmatch(plain):
+        raise refused(
+            f"a label has {placeholder} once, and else letters, digits, space and ().- only.",
+            "BBB reads meaning into other characters: leave them out.",
+        )
+    if len(label) > LABEL_MAX_CHARACTERS:
+        raise refused(
+            f"labels could be longer than {LABEL_MAX_CHARACTERS} characters.", "Shorten it."
+        )
+    return template

@@ -1,0 +1,345 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What the models take and what they refuse, setting by setting."""
+
+from __future__ import annotations
+
+from ipaddress import ip_address, ip_network
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from pydantic import BaseModel, ValidationError
+
+from dialin.events import Codec
+from dialin.settings import FOR_DEMO, Settings
+from dialin.settings.base import Section
+from dialin.settings.problems import section_of
+from tests.settings import SECRET, TOKEN, complaint, settings, with_values
+
+
+def test_a_trunk_and_a_server_are_all_that_must_be_set() -> None:
+    defaults = settings()
+
+    assert defaults.trunks["lab"].allowed_sources == (ip_network("203.0.113.0/28"),)
+    assert defaults.trunks["lab"].numbers[0].e164 == "+493012345678"
+    assert defaults.media.codecs == (Codec.G722, Codec.PCMA, Codec.PCMU)
+    assert [(listen.transport, listen.port) for listen in defaults.sip.listen] == [
+        ("udp", 5060),
+        ("tcp", 5060),
+    ]
+    assert defaults.web.host == "127.0.0.1"
+
+
+@pytest.mark.parametrize("section", ["trunks", "bbb_servers"])
+def test_without_trunk_or_server_there_is_no_service(section: str) -> None:
+    assert complaint({section: {}}).startswith(f"{section}: ")
+
+
+def sections(section: type[BaseModel]) -> list[type[BaseModel]]:
+    inner = [section_of(field) for field in section.model_fields.values()]
+    return [section, *(part for found in inner if found for part in sections(found))]
+
+
+@pytest.mark.parametrize("section", sections(Settings))
+def test_every_section_is_frozen_strict_and_explained(section: type[BaseModel]) -> None:
+    assert issubclass(section, Section)
+    assert section.model_config["frozen"]
+    assert section.model_config["extra"] == "forbid"
+    assert section.model_config["hide_input_in_errors"]
+    assert section.__doc__
+    assert all(field.description or section_of(field) for field in section.model_fields.values())
+
+
+def test_nothing_changes_after_the_start() -> None:
+    with pytest.raises(ValidationError, match="frozen"):
+        settings().web.port = 1
+
+
+@pytest.mark.parametrize(
+    "path", ["extra", "web.extra", "trunks.lab.extra", "bbb_servers.main.extra", "sip.extra"]
+)
+def test_an_unknown_key_is_refused_on_every_level(path: str) -> None:
+    assert complaint({path: 1}) == f"{path}: there is no such setting."
+
+
+@pytest.mark.parametrize(
+    ("path", "value"),
+    [
+        ("service.max_calls", 0),
+        ("service.max_calls", 2001),
+        ("service.languages", []),
+        ("service.name", ""),
+        ("sip.listen", []),
+        ("trunks.lab.numbers", []),
+        ("trunks.lab.allowed_sources", []),
+        ("trunks.lab.caller_from", []),
+        ("trunks.lab.region", "Germany"),
+        ("bbb_servers.main.secret", ""),
+        ("bbb_servers.main.voice_port", 0),
+        ("bbb_servers.main.voice_host", "two words"),
+        ("pin.tries", 6),
+        ("pin.think_s", 9.9),
+        ("pin.max_digits", 12),
+        ("media.codecs", []),
+        ("media.timeout_s", 0),
+        ("log.level", "verbose"),
+    ],
+)
+def test_a_value_outside_its_range_is_refused(path: str, value: object) -> None:
+    assert complaint({path: value}).startswith(f"{path}")
+
+
+@pytest.mark.parametrize("name", ["Lab", "my-trunk", "a__b", "", "_lab", "lab_", "x" * 33])
+def test_a_table_name_that_no_environment_variable_can_spell_is_refused(name: str) -> None:
+    with pytest.raises(ValidationError):
+        Settings.model_validate(with_values({"trunks": {name: with_values({})["trunks"]["lab"]}}))
+
+
+@pytest.mark.parametrize(
+    "number", ["4930123456", "+0301234567", "+49 30 1234567", "+49", "+493o12"]
+)
+def test_our_numbers_are_e164(number: str) -> None:
+    assert "should match pattern" in complaint({"trunks.lab.numbers": [{"e164": number}]})
+
+
+def test_a_source_network_without_a_boundary_is_no_allow_list() -> None:
+    assert "lets everybody in" in complaint({"trunks.lab.allowed_sources": ["0.0.0.0/0"]})
+    assert "lets everybody in" in complaint({"trunks.lab.media_networks": ["::/0"]})
+
+
+def test_a_network_is_written_without_host_bits() -> None:
+    assert "not a valid IPv4 or IPv6 network" in complaint(
+        {"trunks.lab.allowed_sources": ["203.0.113.5/28"]}
+    )
+
+
+@pytest.mark.parametrize(
+    ("path", "value", "sentence"),
+    [
+        ("trunks.lab.mode", "register", "cannot register"),
+        ("trunks.lab.media_encryption", "require", "has no SRTP yet"),
+        ("bbb_servers.main.bridge", "livekit", "cannot join LiveKit"),
+    ],
+)
+def test_what_this_version_cannot_do_is_refused_and_not_ignored(
+    path: str, value: str, sentence: str
+) -> None:
+    assert sentence in complaint({path: value})
+
+
+@pytest.mark.parametrize("encryption", ["off", "prefer"])
+def test_audio_in_the_clear_can_be_accepted(encryption: str) -> None:
+    assert not complaint({"trunks.lab.media_encryption": encryption})
+
+
+def test_a_number_cannot_stand_twice_on_a_trunk() -> None:
+    twice = [{"e164": "+493012345678"}, {"e164": "+493012345678", "label": "Berlin"}]
+
+    assert "twice" in complaint({"trunks.lab.numbers": twice})
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "https://user:pass@bbb.example.org/",
+        "https://bbb.example.org/?checksum=1",
+        "https://bbb.example.org/#x",
+    ],
+)
+def test_a_server_address_holds_nothing_secret(url: str) -> None:
+    assert "more than scheme, host, port and path" in complaint({"bbb_servers.main.url": url})
+
+
+def test_audio_to_a_public_address_must_be_wanted() -> None:
+    public = {"bbb_servers.main.voice_host": "8.8.8.8"}
+
+    assert "public network unencrypted" in complaint(public)
+    assert not complaint(public | {"bbb_servers.main.voice_in_clear": True})
+    assert not complaint({"bbb_servers.main.voice_host": "10.0.0.12"})
+
+
+def test_audio_to_the_public_address_of_the_api_must_be_wanted_too() -> None:
+    assert "public network" in complaint({"bbb_servers.main.url": "https://8.8.8.8/"})
+    assert "public network" in complaint({"bbb_servers.main.url": "https://[2a00:1450::1]/"})
+
+
+@pytest.mark.parametrize(
+    ("url", "host"),
+    [
+        ("https://bbb.example.org/bigbluebutton/", "bbb.example.org"),
+        ("http://[::1]:8090/bigbluebutton/api", "::1"),
+    ],
+)
+def test_freeswitch_is_looked_for_where_the_api_is(url: str, host: str) -> None:
+    assert settings({"bbb_servers.main.url": url}).bbb_servers["main"].voice_address == host
+
+
+def test_freeswitch_can_be_elsewhere() -> None:
+    server = settings({"bbb_servers.main.voice_host": "10.0.0.12"}).bbb_servers["main"]
+
+    assert server.voice_address == "10.0.0.12"
+
+
+def test_the_shortest_pin_is_not_longer_than_the_longest() -> None:
+    assert complaint({"pin.min_digits": 7, "pin.max_digits": 6}).startswith("pin.min_digits: ")
+    assert not complaint({"pin.min_digits": 6, "pin.max_digits": 6})
+
+
+@pytest.mark.parametrize(
+    ("setting", "template"),
+    [
+        ("label.template", "caller"),
+        ("label.template", "{digits}{digits}"),
+        ("label.template", "{digits}-bbbID-x_"),
+        ("label.template", "{digits} ${x}"),
+        ("label.template", "{digits} \u202e"),
+        ("label.template", "{count}"),
+        ("label.hidden", "{digits}"),
+        ("label.hidden", "Telefon (unterdrückt) {count}"),
+    ],
+)
+def test_a_label_cannot_say_what_bbb_would_misread(setting: str, template: str) -> None:
+    assert "letters, digits, space" in complaint({setting: template})
+
+
+def test_a_label_stays_short_with_any_count() -> None:
+    assert not complaint({"label.template": "x" * 22 + "{digits}"})
+    assert "longer than 32" in complaint({"label.template": "x" * 23 + "{digits}"})
+
+
+def test_prompts_of_ones_own_are_in_a_folder_that_exists(tmp_path: Path) -> None:
+    assert not complaint({"ivr.prompt_folder": str(tmp_path)})
+    assert "does not exist" in complaint({"ivr.prompt_folder": str(tmp_path / "missing")})
+
+
+def test_a_codec_is_named_once_and_is_one_of_ours() -> None:
+    assert "twice" in complaint({"media.codecs": ["PCMA", "PCMA"]})
+    assert "PCMU" in complaint({"media.codecs": ["opus", "PCMA"]})
+
+
+@pytest.mark.parametrize(
+    ("first", "last", "setting"),
+    [
+        (10001, 14999, "media.rtp_first_port"),
+        (10000, 15000, "media.rtp_first_port"),
+        (20000, 10001, "media.rtp_last_port"),
+    ],
+)
+def test_rtp_ports_come_in_pairs(first: int, last: int, setting: str) -> None:
+    ports = {"media.rtp_first_port": first, "media.rtp_last_port": last}
+
+    assert complaint(ports).startswith(f"{setting}: ")
+
+
+def test_the_rtp_range_holds_both_legs_of_every_call() -> None:
+    ports = {"media.rtp_first_port": 20000, "media.rtp_last_port": 20039}
+
+    assert not complaint(ports | {"service.max_calls": 10})
+    assert complaint(ports | {"service.max_calls": 11}).startswith("media.rtp_last_port: ")
+
+
+@pytest.mark.parametrize(
+    ("transport", "port", "is_refused"),
+    [("udp", 10000, True), ("udp", 14999, True), ("udp", 15000, False), ("tcp", 10000, False)],
+)
+def test_sip_keeps_out_of_the_rtp_range(transport: str, port: int, is_refused: bool) -> None:
+    listen = [{"transport": transport, "host": "127.0.0.1", "port": port}]
+
+    assert complaint({"sip.listen": listen}).startswith("sip.listen: ") is is_refused
+
+
+@pytest.mark.parametrize(
+    ("networks", "is_refused"),
+    [
+        (["203.0.113.8/29"], True),
+        (["203.0.113.16/28"], False),
+        (["2001:db8::/32", "203.0.112.0/23"], True),
+        (["2001:db8::/32"], False),
+    ],
+)
+def test_a_source_address_belongs_to_one_trunk(networks: list[str], is_refused: bool) -> None:
+    other = {"allowed_sources": networks, "numbers": [{"e164": "+493087654321"}]}
+    said = complaint({"trunks.other": other})
+
+    assert said.startswith("trunks.other.allowed_sources: ") is is_refused
+
+
+def test_a_server_stands_once() -> None:
+    twin = {"url": "https://bbb.example.org/bigbluebutton/", "secret": "other"}
+
+    assert complaint({"bbb_servers.twin": twin}).startswith("bbb_servers.twin.url: ")
+    assert not complaint({"bbb_servers.twin": twin | {"url": "https://two.example.org/"}})
+
+
+def test_numbers_speak_languages_that_the_service_has() -> None:
+    french = [{"e164": "+33123456789", "language": "fr"}]
+
+    assert complaint({"trunks.lab.numbers": french}).startswith("trunks.lab.numbers: ")
+    assert not complaint({"trunks.lab.numbers": french, "service.languages": ["en", "fr"]})
+
+
+@pytest.mark.parametrize("token", ["short", "a" * 40, "abcabcabcabcabcabcabcabc", ""])
+def test_a_token_that_can_be_guessed_is_refused(token: str) -> None:
+    assert complaint({"web.token": token}) == "web.token: the token can be guessed."
+
+
+def test_a_long_random_token_is_taken() -> None:
+    token = settings({"web.token": TOKEN}).web.token
+
+    assert token
+    assert token.get_secret_value() == TOKEN
+
+
+def test_the_demo_takes_any_token_but_none_at_all() -> None:
+    assert Settings.model_validate(with_values({"web.token": "abc"}), context=FOR_DEMO).web.token
+    with pytest.raises(ValidationError):
+        Settings.model_validate(with_values({"web.token": ""}), context=FOR_DEMO)
+
+
+def test_workers_are_counted_or_left_to_the_service() -> None:
+    assert settings().media.workers == "auto"
+    assert settings({"media.workers": 3}).media.workers == 3
+    with pytest.raises(ValidationError):
+        settings({"media.workers": 0})
+
+
+def test_an_advertised_address_is_an_address() -> None:
+    assert settings({"sip.advertised_address": "198.51.100.7"}).sip.advertised_address == (
+        ip_address("198.51.100.7")
+    )
+    assert complaint({"sip.advertised_address": "phone.example.org"})
+
+
+def test_no_repr_shows_a_secret() -> None:
+    shown = repr(settings({"web.token": TOKEN})) + str(settings({"web.token": TOKEN}))
+
+    assert SECRET not in shown
+    assert TOKEN not in shown
+
+
+VALUES = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=8),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=8), inner),
+    max_leaves=6,
+)
+PATHS = [
+    f"{section}.{key}"
+    for section in (
+        "service",
+        "sip",
+        "trunks.lab",
+        "bbb_servers.main",
+        "pin",
+        "label",
+        "media",
+        "web",
+    )
+    for key in ("name", "listen", "numbers", "url", "tries", "template", "codecs", "token")
+]
+
+
+@given(st.dictionaries(st.sampled_from(PATHS), VALUES, max_size=4))
+def test_whatever_stands_in_a_file_is_taken_or_refused_in_one_way(changes: dict[str, Any]) -> None:
+    assert SECRET not in complaint(changes)
