@@ -1,0 +1,11 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What an operator can set: `model` says what there is, `sources` reads it, `pages` describes it.
+
+Only `app`, `demo` and `__main__` see these objects whole; everything else gets plain arguments.
+"""
+
+from dialin.settings.model import Settings
+from dialin.settings.service import FOR_DEMO
+from dialin.settings.sources import Loaded, load
+
+__all__ = ["FOR_DEMO", "Loaded", "Settings", "load"]
