@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import struct
 from collections import OrderedDict
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from dialin.wire.rtp import Buffer, MalformedPacket, uint32_add, uint32_newer
 from dialin.wire.tones import ToneDigits
@@ -43,8 +43,8 @@ _EVENT = struct.Struct("!BBH")
 class TelephoneEvent:
     """One telephone-event payload (RFC 4733 §2.3)."""
 
-    event: int
-    """0-15 are keys, 16 is hook flash, others are signals between machines."""
+    event: int = field(repr=False)
+    """0-15 are keys, 16 is hook flash, others are signals between machines. Digits never show."""
     end: bool
     """The E bit: the event is over."""
     volume: int
@@ -87,8 +87,8 @@ def event_packets(key: str, duration_ms: int, clock: int = 8000) -> list[bytes]:
     return payloads + [bytes(TelephoneEvent(code, True, SENT_VOLUME, total))] * END_REPEATS
 
 
-class _Press:
-    """A key press that was given already, and the packets that still belong to it."""
+class _Segment:
+    """The packets of one (SSRC, timestamp, event): a key press, or a part of a very long one."""
 
     __slots__ = ("duration", "ended", "seen_at")
 
@@ -111,10 +111,11 @@ class EventDigits:
     """
 
     REMEMBERED = 16
-    """Presses whose late packets are still recognised."""
+    """Segments whose late packets are still recognised."""
     REUSE_S = 0.1
-    """A marker this long after the last packet of the same event is a new press: some senders
-    give two presses one timestamp, and no network delays one packet past its whole event."""
+    """A marker this long after the last packet of a segment, and a duration that begins anew, is
+    a new press: some senders give two presses one timestamp, and a start that was only late is
+    not later than the whole event."""
     SEGMENT_GAP = 160
     """Clock units (20 ms at 8 kHz) between one segment and the next; no finger is as fast."""
     SEGMENT_S = 1.0
@@ -125,66 +126,59 @@ class EventDigits:
     """Sustained rate: a dialling machine makes ten (50 ms on, 50 ms off)."""
 
     def __init__(self) -> None:
-        self._presses: OrderedDict[tuple[int, int, int], _Press] = OrderedDict()
+        self._segments: OrderedDict[tuple[int, int, int], _Segment] = OrderedDict()
         self._allowance = float(self.BURST)
         self._filled_at: float | None = None
 
     def feed(
         self, ssrc: int, timestamp: int, marker: bool, payload: Buffer, now: float
     ) -> str | None:
-        """Give the key that this packet begins, if it begins one.
+        """Give the key that this packet is the first to tell of, if it is.
 
         Raises MalformedPacket for a payload too short to be an event.
         """
         event = parse_event(payload)
         if event.event >= len(KEYS):
             return None
-        press, is_new = self._press(ssrc, timestamp, marker, event, now)
-        press.take(event, now)
-        if is_new and self._within_rate(now):
+        segment, is_press = self._segment(ssrc, timestamp, marker, event, now)
+        segment.take(event, now)
+        if is_press and self._within_rate(now):
             return KEYS[event.event]
         return None
 
-    def _press(
+    def _segment(
         self, ssrc: int, timestamp: int, marker: bool, event: TelephoneEvent, now: float
-    ) -> tuple[_Press, bool]:
-        """The press that a packet belongs to, and whether it is the first packet of it."""
+    ) -> tuple[_Segment, bool]:
+        """The segment that a packet belongs to, and whether it begins a press."""
         identity = (ssrc, timestamp, event.event)
-        known = self._presses.get(identity)
-        if known and not (marker and now - known.seen_at >= self.REUSE_S):
-            return known, False
-        if not marker and (former := self._former_segment(identity, now)):
-            self._remember(identity, former)
-            former.duration = 0  # counts from the new segment's timestamp
-            return former, False
-        press = _Press()
-        self._remember(identity, press)
-        return press, True
+        known = self._segments.get(identity)
+        if known is not None:
+            begins_anew = marker and event.duration <= known.duration
+            if not begins_anew or now - known.seen_at < self.REUSE_S:
+                return known, False
+        is_press = marker or not self._goes_on(identity, now)
+        segment = self._segments[identity] = _Segment()
+        self._segments.move_to_end(identity)
+        if len(self._segments) > self.REMEMBERED:
+            self._segments.popitem(last=False)
+        return segment, is_press
 
-    def _former_segment(self, identity: tuple[int, int, int], now: float) -> _Press | None:
-        """The press that goes on here under a later timestamp (RFC 4733 §2.5.1.3).
+    def _goes_on(self, identity: tuple[int, int, int], now: float) -> bool:
+        """Whether a press goes on here under a later timestamp (RFC 4733 §2.5.1.3).
 
         It is cut where the duration field is full. Senders that move the timestamp within one
         press are covered by the same rule: a key cannot go down again before it came up.
         """
         ssrc, timestamp, code = identity
-        for (other_ssrc, began, other_code), press in reversed(self._presses.items()):
-            if other_ssrc != ssrc or other_code != code or now - press.seen_at > self.SEGMENT_S:
-                continue
-            if not uint32_newer(timestamp, began):
+        for (other_ssrc, began, other_code), segment in self._segments.items():
+            if (other_ssrc, other_code) != (ssrc, code) or not uint32_newer(timestamp, began):
                 continue
             elapsed = uint32_add(timestamp, -began)
-            if elapsed <= press.duration + self.SEGMENT_GAP:
-                return press
-            if not press.ended and elapsed in (MAX_DURATION, MAX_DURATION + 1):
-                return press
-        return None
-
-    def _remember(self, identity: tuple[int, int, int], press: _Press) -> None:
-        self._presses[identity] = press
-        self._presses.move_to_end(identity)
-        if len(self._presses) > self.REMEMBERED:
-            self._presses.popitem(last=False)
+            is_full = not segment.ended and elapsed in (MAX_DURATION, MAX_DURATION + 1)
+            is_near = elapsed <= segment.duration + self.SEGMENT_GAP
+            if (is_full or is_near) and now - segment.seen_at <= self.SEGMENT_S:
+                return True
+        return False
 
     def _within_rate(self, now: float) -> bool:
         if self._filled_at is not None:

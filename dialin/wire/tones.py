@@ -38,6 +38,8 @@ TONES_SHARE = 0.72
 TWIST = 10**0.9
 """Either tone may be 8 dB louder than the other, and 1 dB for what leaks between filters.
 Q.24 (annex A) asks for 8 dB of the low tone and 4 dB of the high one."""
+HELD_SHARE = 0.5
+"""Enough for a key that is down to count as held, so that a gap of 10 ms does not end it (Q.24)."""
 NEIGHBOUR = 10**-0.8
 """The next best of the four rows, or columns, is 8 dB below the best."""
 HARMONIC = 0.1
@@ -65,6 +67,11 @@ class _Tone:
 _ROWS = tuple(_Tone(frequency) for frequency in ROWS_HZ)
 _COLUMNS = tuple(_Tone(frequency) for frequency in COLUMNS_HZ)
 _COLUMN_HARMONICS = tuple(_Tone(2 * frequency) for frequency in COLUMNS_HZ)
+_TONES_OF = {
+    key: (row, column)
+    for row, keys in zip(_ROWS, KEYS, strict=True)
+    for column, key in zip(_COLUMNS, keys, strict=True)
+}
 
 
 def _loud_octets(decoded: Sequence[int]) -> bytes:
@@ -96,7 +103,7 @@ class ToneDigits:
         self._pending.extend(self._decode(payload))
         keys = []
         while len(self._pending) >= BLOCK:
-            key = self._hear(_key_of(self._pending[:BLOCK]))
+            key = self._hear(self._pending[:BLOCK])
             del self._pending[:BLOCK]
             if key:
                 keys.append(key)
@@ -106,12 +113,13 @@ class ToneDigits:
     def _is_idle(self) -> bool:
         return self._down is None and self._candidate is None
 
-    def _hear(self, heard: str | None) -> str | None:
-        """One block's finding: the key that it completes, if it does."""
+    def _hear(self, block: Sequence[int]) -> str | None:
+        """The key that this block completes, if it does."""
+        heard = _key_of(block)
         self._hits = self._hits + 1 if heard == self._candidate else 1
         self._candidate = heard
         if self._down is not None:
-            self._misses = 0 if heard == self._down else self._misses + 1
+            self._misses = 0 if _is_held(self._down, block) else self._misses + 1
             if self._misses >= PAUSE:
                 self._down = None
         if heard is None or self._hits < HITS or heard == self._down:
@@ -137,6 +145,12 @@ def _key_of(block: Sequence[int]) -> str | None:
     ):
         return None
     return KEYS[row][column]
+
+
+def _is_held(key: str, block: Sequence[int]) -> bool:
+    """Whether a key that is down may still be: its tones hold much of the power."""
+    total: float = sum(map(mul, block, block)) / BLOCK
+    return sum(tone.power(block) for tone in _TONES_OF[key]) > HELD_SHARE * total
 
 
 def _loudest(tones: Sequence[_Tone], block: Sequence[int]) -> tuple[int, float]:
