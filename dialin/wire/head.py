@@ -54,7 +54,7 @@ _COMPACT: Final = {
 _FOLD = re.compile(rb"\r\n[ \t]+")
 _NAME = re.compile(rf"({TOKENCHAR}+)[ \t]*".encode())
 _NUMBER = re.compile(r"[0-9]{1,10}")
-_ANSWERABLE = re.compile(rf"({TOKENCHAR}+) .* SIP/[0-9]+\.[0-9]+", re.IGNORECASE)
+_ANSWERABLE = re.compile(rf"({TOKENCHAR}+) .* SIP/[0-9]+\.[0-9]+", re.IGNORECASE | re.ASCII)
 
 
 class MalformedMessage(PeerError):

@@ -27,7 +27,7 @@ MAX_CSEQ = 2**31 - 1
 _VIA = re.compile(
     rf"[ \t]*SIP[ \t]*/[ \t]*2\.0[ \t]*/[ \t]*(?P<transport>{TOKENCHAR}+)[ \t]+"
     rf"(?:{HOST})[ \t]*(?::[ \t]*(?P<port>[0-9]{{1,5}}))?[ \t]*",
-    re.IGNORECASE,
+    re.IGNORECASE | re.ASCII,
 )
 _CSEQ = re.compile(rf"([0-9]{{1,20}})[ \t]+({TOKENCHAR}+)")
 _QUOTED_DISPLAY = re.compile(rf"({QUOTED})[ \t]*<", re.DOTALL)

@@ -68,8 +68,10 @@ _CHECKED: Final = {
     "Contact": attrgetter("contacts"),
 }
 
-_REQUEST_LINE = re.compile(rf"({TOKENCHAR}+) (.*) (SIP/[0-9]+\.[0-9]+)", re.IGNORECASE)
-_STATUS_LINE = re.compile(r"SIP/2\.0 ([1-6][0-9]{2})(?: (.*))?", re.IGNORECASE)
+# Without re.ASCII, IGNORECASE takes U+017F for an "s".
+_ANY_CASE = re.IGNORECASE | re.ASCII
+_REQUEST_LINE = re.compile(rf"({TOKENCHAR}+) (.*) (SIP/[0-9]+\.[0-9]+)", _ANY_CASE)
+_STATUS_LINE = re.compile(r"SIP/2\.0 ([1-6][0-9]{2})(?: (.*))?", _ANY_CASE)
 _CALL_ID = re.compile(r"[^\x00-\x20\x7f]+")
 _BLANK = re.compile(r"[ \t]")
 _MAX_FORWARDS = re.compile(r"[0-9]{1,10}")
@@ -332,27 +334,30 @@ def response_to(
     `to_tag` goes to To unless To has a tag already; None adds none (a 100, or a stateless answer
     in a dialog). Record-Route is copied where the response can make a dialog (§12.1.1).
     """
-    copied = list(_copied(request.headers, status))
-    if to_tag is not None and request.to.tag is None:
-        copied = [(n, f"{v};tag={to_tag}" if header_key(n) == "to" else v) for n, v in copied]
-    phrase = REASONS.get(status, "") if reason is None else reason
-    return Response(status, phrase, Headers((*copied, *headers)), body)
-
-
-def _copied(headers: Headers, status: int) -> Iterable[tuple[str, str]]:
     names = {"via", "from", "to", "call-id", "cseq"}
     if 100 < status < 300:
         names.add("record-route")
     if status == 100:
         names.add("timestamp")  # §8.2.6.1
-    return (line for line in headers.fields if header_key(line[0]) in names)
+    copied = Headers(tuple(line for line in request.headers.fields if header_key(line[0]) in names))
+    phrase = REASONS.get(status, "") if reason is None else reason
+    return Response(status, phrase, Headers((*_tagged(copied, to_tag).fields, *headers)), body)
 
 
-def respond_to_malformed(error: MalformedMessage) -> Response | None:
-    """The answer that a refused message gets, None where it gets none.
-
-    It is stateless and adds no tag to To: a To that could not be read is not written to.
-    """
+def respond_to_malformed(error: MalformedMessage, *, to_tag: str | None = None) -> Response | None:
+    """The stateless answer that a refused message gets, None where it gets none."""
     if error.status is None or error.request_like is None:
         return None
-    return Response(error.status, error.reason, error.request_like)
+    return Response(error.status, error.reason, _tagged(error.request_like, to_tag))
+
+
+def _tagged(headers: Headers, to_tag: str | None) -> Headers:
+    """Headers with our tag on To, unless it has one (§8.2.6.2) or is too broken to be added to."""
+    to = headers.get("To")
+    if to is None or to_tag is None:
+        return headers
+    try:
+        has_tag = Address.parse(to).tag is not None
+    except MalformedHeader:
+        return headers
+    return headers if has_tag else headers.set("To", f"{to};tag={to_tag}")

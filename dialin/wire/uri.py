@@ -30,7 +30,7 @@ _SIP = re.compile(
     r"(?P<params>(?:;[^\x00-\x20\x7f<>\"@?]*)?)"
     r"(?:\?(?P<headers>[^\x00-\x20\x7f<>\"@]*))?"
 )
-_TEL = re.compile(r"(\+?[0-9A-Fa-f*#.()\-]+)((?:;[^\x00-\x20\x7f<>\"?]*)?)")
+_TEL = re.compile(r"((?:\+|%2[Bb])?[0-9A-Fa-f*#.()\-]+)((?:;[^\x00-\x20\x7f<>\"?]*)?)")
 _OTHER = re.compile(r"[^\x00-\x20\x7f<>\"]+")
 _SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.\-]*")
 _ESCAPED_UNRESERVED = re.compile(
@@ -112,7 +112,7 @@ class TelUri:
     """A telephone URI (RFC 3966). PEER-CONTROLLED when parsed."""
 
     number: str
-    """The number as written, separators included."""
+    """The number as written, separators included; only an escaped `+` is resolved."""
     params: Params = NO_PARAMS
     """`phone-context`, `ext`, `verstat` and the like."""
 
@@ -123,7 +123,8 @@ class TelUri:
         match = _TEL.fullmatch(rest)
         if scheme.lower() != "tel" or match is None:
             raise MalformedUri("not a tel URI")
-        return cls(match[1], _read_params(match[2]))
+        # RFC 3966 §3 has no escapes here, yet peers that escape a SIP user escape the "+" of this.
+        return cls(match[1].replace("%2B", "+").replace("%2b", "+"), _read_params(match[2]))
 
     def __str__(self) -> str:
         return f"tel:{self.number}{_write_params(self.params)}"
