@@ -1,0 +1,135 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""From raw speech to the files that are played: level, silence, master, and one clip a codec.
+
+Every file holds whole 20 ms frames: 320 samples of the 16 kHz master, 160 octets of each codec.
+"""
+
+from __future__ import annotations
+
+import subprocess
+import wave
+from pathlib import Path
+
+import numpy as np
+from engines import Samples
+
+RATE = 16_000
+FRAME = RATE // 50
+LEVEL_DBOV = -22.0
+LEAD = RATE * 50 // 1000
+TRAIL = RATE * 150 // 1000
+PEAK_LIMIT = 10 ** (-1 / 20)
+FADE = RATE * 5 // 1000
+# ITU-T P.56 counts as active what lies above the level less this margin.
+MARGIN_DB = 15.9
+# Speech begins and ends where a 5 ms slice is within this of the active level.
+EDGE_DB = 38.0
+
+
+def _power(samples: Samples, width: int) -> np.ndarray:
+    whole = samples[: len(samples) // width * width].reshape(-1, width).astype(np.float64)
+    return (whole**2).mean(axis=1)
+
+
+def active_level(samples: Samples) -> float:
+    """Level of the 20 ms frames that hold speech, in dB of a full-scale square wave (dBov)."""
+    power = _power(samples, FRAME)
+    active = power[power > 1e-6]
+    while True:
+        level = 10 * np.log10(active.mean())
+        louder = active[active > 10 ** ((level - MARGIN_DB) / 10)]
+        if len(louder) == len(active):
+            return float(level)
+        active = louder
+
+
+def at_16_khz(samples: Samples, rate: int) -> Samples:
+    """Resample with sox's very-high-quality filter and take out what lies below the voice."""
+    raw = ["-t", "raw", "-e", "floating-point", "-b", "32", "-c", "1"]
+    done = subprocess.run(
+        [
+            "sox",
+            "-D",
+            *raw,
+            "-r",
+            str(rate),
+            "-",
+            *raw,
+            "-r",
+            str(RATE),
+            "-",
+            "highpass",
+            "80",
+            "rate",
+            "-v",
+        ],
+        input=samples.tobytes(),
+        check=True,
+        capture_output=True,
+    )
+    return np.frombuffer(done.stdout, np.float32)
+
+
+def shaped(samples: Samples) -> Samples:
+    """Trim to the speech, bring it to the level, add the silence before and behind it."""
+    slice_width = FADE
+    threshold = 10 ** ((active_level(samples) - EDGE_DB) / 10)
+    loud = np.flatnonzero(_power(samples, slice_width) > threshold)
+    speech = samples[loud[0] * slice_width : (loud[-1] + 1) * slice_width].copy()
+    ramp = np.linspace(0, 1, FADE, dtype=np.float32)
+    speech[:FADE] *= ramp
+    speech[-FADE:] *= ramp[::-1]
+    speech *= np.float32(10 ** ((LEVEL_DBOV - active_level(speech)) / 20))
+    if np.abs(speech).max() > PEAK_LIMIT:
+        raise SystemExit("the voice is too spiky for its level: compress it before it is shaped")
+    length = LEAD + len(speech) + TRAIL
+    return np.pad(speech, (LEAD, TRAIL + -length % FRAME))
+
+
+def write_master(samples: Samples, target: Path) -> None:
+    """Write the 16 kHz mono PCM16 master."""
+    with wave.open(str(target), "wb") as master:
+        master.setnchannels(1)
+        master.setsampwidth(2)
+        master.setframerate(RATE)
+        master.writeframes(np.round(samples * 32767).astype("<i2").tobytes())
+
+
+def derive(master: Path) -> None:
+    """Write the clips beside `master`: raw octets as RTP carries them, 8000 a second each."""
+    for suffix, law in ((".pcmu", "u-law"), (".pcma", "a-law")):
+        subprocess.run(
+            [
+                "sox",
+                "-D",
+                master,
+                "-t",
+                "raw",
+                "-e",
+                law,
+                "-b",
+                "8",
+                "-r",
+                "8000",
+                master.with_suffix(suffix),
+                "rate",
+                "-v",
+            ],
+            check=True,
+        )
+    subprocess.run(
+        [
+            "ffmpeg",
+            "-loglevel",
+            "error",
+            "-y",
+            "-i",
+            master,
+            "-c:a",
+            "g722",
+            "-f",
+            "g722",
+            master.with_suffix(".g722"),
+        ],
+        check=True,
+    )
