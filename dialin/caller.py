@@ -59,19 +59,20 @@ def readings(text: str, region: str | None) -> tuple[str, ...]:
     without separators, percent-encoding and `;phone-context` (RFC 3966 §5.1.5: a context says where
     a local number is valid, not which digits to put before it). Empty for anything else.
     """
-    dialled = _dialled(text)
-    if dialled.startswith("+"):
-        return _valid((dialled, None))
-    if dialled.startswith("00"):  # dialled for "+" in most of the world
-        return _valid((f"+{dialled[2:]}", None))
-    if len(dialled) < SHORTEST_NATIONAL_NUMBER:
+    number = dialled(text)
+    if number.startswith("+"):
+        return _valid((number, None))
+    if number.startswith("00"):  # dialled for "+" in most of the world
+        return _valid((f"+{number[2:]}", None))
+    if len(number) < SHORTEST_NATIONAL_NUMBER:
         return ()
-    if dialled.startswith("0"):
-        return _valid((dialled, region))
-    return _valid((f"+{dialled}", None), (dialled, region))
+    if number.startswith("0"):
+        return _valid((number, region))
+    return _valid((f"+{number}", None), (number, region))
 
 
-def _dialled(text: str) -> str:
+def dialled(text: str) -> str:
+    """The digits of a user part, behind a `+` if there is one; empty for what is no number."""
     user = text.strip().partition(";")[0]
     match = _DIALLED.fullmatch(unquote(user).translate(_SEPARATORS))
     return match[1] if match else ""
@@ -114,7 +115,7 @@ class Caller:
         Total: what is no number, or says that it is withheld, gives a withheld caller.
         """
         found = readings(text, region)
-        digits = found[0][1:] if found else _dialled(text).lstrip("+0")
+        digits = found[0][1:] if found else dialled(text).lstrip("+0")
         return cls(digits if len(digits) <= MAX_DIGITS else "")
 
     @classmethod

@@ -1,0 +1,301 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""One provider trunk: whom it may come from, which number was called, and who calls.
+
+Trust follows the source. What is read here from a request is worth something only because the
+request came from one of the trunk's networks; on any other it is text written by a stranger, so
+`sip` asks `Trunks.allows` before it parses anything.
+
+A trunk in peer mode needs no registration. What the caller's number looks like to others is
+`caller`'s affair.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import logging
+import re
+from collections import defaultdict
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from ipaddress import IPv4Network, IPv6Network
+from urllib.parse import unquote
+
+import phonenumbers
+
+from dialin.caller import Caller, dialled, readings, says_withheld
+from dialin.errors import OperatorError, PeerError
+from dialin.events import UNKNOWN_NUMBER, CallError
+from dialin.wire.header import Address
+from dialin.wire.message import Request
+from dialin.wire.uri import OtherUri, SipUri, TelUri, Uri, parse_uri
+
+log = logging.getLogger(__name__)
+
+REQUEST_URI = "request-uri"
+FIXED = "fixed"
+NUMBER_FROM = (REQUEST_URI, "To", "P-Called-Party-ID")
+"""Where the number that was called is looked for, in this order, unless the settings say else."""
+CALLER_FROM = ("P-Asserted-Identity", "Remote-Party-ID", "From")
+"""Where the caller's number is looked for (RFC 3325 §9.1; RFC 3261 §20.20)."""
+
+_PRIVATE = frozenset({"id", "user", "header", "full"})
+"""RFC 3323 §4.2 and RFC 3325 §9.3 privacy values that withhold who calls, and one that was never
+standardised but is sent."""
+_RPID_PRIVATE = frozenset({"full", "uri"})
+"""draft-ietf-sip-privacy-04 §5.1: `name` hides the display name only, which is never used."""
+
+
+@dataclass(frozen=True, slots=True)
+class TrunkNumber:
+    """One of our own telephone numbers."""
+
+    e164: str
+    """International form, `+4930…`."""
+    language: str | None = None
+    """What callers of this number hear; None for the service's first language."""
+
+
+@dataclass(frozen=True, slots=True)
+class Dialled:
+    """Who called which number."""
+
+    caller: Caller
+    """Who calls, perhaps withheld."""
+    number_called: str
+    """Our own number in E.164; empty where the trunk has no numbers and none can be read."""
+    language: str | None
+    """The language of that number, if it has one of its own."""
+
+
+class Trunk:
+    """One provider, or one telephone system, that sends calls."""
+
+    def __init__(
+        self,
+        name: str,
+        *,
+        networks: Sequence[str],
+        numbers: Sequence[TrunkNumber] = (),
+        number_from: Sequence[str] = NUMBER_FROM,
+        caller_from: Sequence[str] = CALLER_FROM,
+        region: str | None = None,
+        media_networks: Sequence[str] = (),
+    ) -> None:
+        """Raises OperatorError where a setting makes no sense.
+
+        `number_from` and `caller_from` are header names; `number_from` also knows `request-uri`,
+        and `fixed` for a trunk whose requests do not say which number was called. Without
+        `numbers`, every number is answered.
+        """
+        self.name = name
+        """The trunk's name in the settings."""
+        self.networks = tuple(_network(name, text) for text in networks)
+        """Where its requests come from."""
+        self.media_networks = tuple(str(_network(name, text)) for text in media_networks)
+        """Where its audio may come from; empty for the signalling address alone."""
+        self._numbers = tuple(numbers)
+        self._spelt = {form: own for own in numbers for form in _spellings(name, own.e164)}
+        self._number_from = tuple(number_from)
+        self._caller_from = tuple(caller_from)
+        self._region = _region(name, region)
+        self._had_a_call = False
+        if FIXED in number_from and not numbers:
+            raise OperatorError(
+                f"Trunk {name} takes its number as fixed, but has none.",
+                "Add the number to the trunk's numbers.",
+            )
+
+    def from_source(self, ip: str) -> bool:
+        """Whether an address lies in the trunk's networks."""
+        address = _address(ip)
+        return address is not None and any(address in network for network in self.networks)
+
+    def identify(self, request: Request) -> Dialled:
+        """Read who called which number from an INVITE of this trunk.
+
+        Raises CallError with UNKNOWN_NUMBER when the trunk has a list of numbers and none of them
+        was called: answer 404.
+        """
+        number, number_at = self._called(request)
+        caller, caller_at = self._calling(request)
+        if not self._had_a_call:
+            # "Registered" is not "working": this line shows which headers a provider really fills.
+            self._had_a_call = True
+            log.info(
+                "trunk %s: first call, number called from %s, caller from %s (%s)",
+                self.name,
+                number_at,
+                caller_at,
+                caller,
+            )
+        return Dialled(caller, number.e164, number.language)
+
+    def _called(self, request: Request) -> tuple[TrunkNumber, str]:
+        for source in self._number_from:
+            if source == FIXED:
+                return self._numbers[0], source
+            for text in _user_parts(request, source):
+                if own := self._spelt.get(dialled(text)):
+                    return own, source
+        if self._numbers:
+            raise CallError(UNKNOWN_NUMBER)
+        for source in self._number_from:
+            for text in _user_parts(request, source):
+                for e164 in readings(text, self._region):
+                    return TrunkNumber(e164), source
+        return TrunkNumber(""), "nowhere"
+
+    def _calling(self, request: Request) -> tuple[Caller, str]:
+        """The first usable number in the configured order; privacy wins over any of them."""
+        if wish := _wish_for_privacy(request):
+            return Caller.withheld(), wish
+        for name in self._caller_from:
+            for address in _addresses(request, name):
+                if _is_anonymous(address):
+                    return Caller.withheld(), name
+                caller = Caller.parse(_user_part(address), region=self._region)
+                if not caller.is_withheld:
+                    return caller, name
+        return Caller.withheld(), "nowhere"
+
+
+class Trunks:
+    """All trunks, by the networks they come from."""
+
+    def __init__(self, trunks: Sequence[Trunk]) -> None:
+        """Raises OperatorError when one network belongs to two trunks."""
+        tables: defaultdict[tuple[int, int], dict[int, Trunk]] = defaultdict(dict)
+        for trunk in trunks:
+            for network in trunk.networks:
+                table = tables[network.version, int(network.netmask)]
+                other = table.setdefault(int(network.network_address), trunk)
+                if other is not trunk:
+                    raise OperatorError(
+                        f"Trunks {other.name} and {trunk.name} both come from {network}.",
+                        "Put the numbers of both into one trunk, or narrow the networks.",
+                    )
+        # Longest prefix first: a provider's one address inside somebody else's network wins.
+        self._tables = sorted(tables.items(), key=lambda item: item[0], reverse=True)
+
+    def allows(self, ip: str) -> bool:
+        """Whether any trunk comes from this address; asked for each packet, before parsing."""
+        return self.trunk_for(ip) is not None
+
+    def trunk_for(self, ip: str) -> Trunk | None:
+        """The trunk that comes from this address."""
+        address = _address(ip)
+        if address is None:
+            return None
+        version, value = address.version, int(address)
+        for (table_version, mask), table in self._tables:
+            if table_version == version and (trunk := table.get(value & mask)):
+                return trunk
+        return None
+
+
+def _address(ip: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
+    """An address as a socket names it; a dual-stack socket writes IPv4 as `::ffff:192.0.2.1`."""
+    try:
+        address = ipaddress.ip_address(ip)
+    except ValueError:
+        return None
+    mapped = address.ipv4_mapped if isinstance(address, ipaddress.IPv6Address) else None
+    return address if mapped is None else mapped
+
+
+def _network(trunk: str, text: str) -> IPv4Network | IPv6Network:
+    try:
+        return ipaddress.ip_network(text)
+    except ValueError:
+        raise OperatorError(
+            f"Trunk {trunk}: {text!r} is not a network.",
+            "Write an address such as 192.0.2.7, or a network such as 192.0.2.0/24 whose host "
+            "part is zero.",
+        ) from None
+
+
+def _region(trunk: str, region: str | None) -> str | None:
+    if region is None or region in phonenumbers.SUPPORTED_REGIONS:
+        return region
+    raise OperatorError(
+        f"Trunk {trunk}: {region!r} is not a country.",
+        "Write its ISO 3166 code in capitals, such as DE.",
+    )
+
+
+def _spellings(trunk: str, e164: str) -> Iterator[str]:
+    """Every way in which providers write a number of ours: `+49…`, `49…`, `0049…`, `0…`."""
+    try:
+        number = phonenumbers.parse(e164)
+    except phonenumbers.NumberParseException:
+        raise OperatorError(
+            f"Trunk {trunk}: {e164!r} is not an international number.",
+            "Write it with + and country code, such as +493012345678.",
+        ) from None
+    yield from (e164, e164[1:], f"00{e164[1:]}")
+    national = phonenumbers.format_number(number, phonenumbers.PhoneNumberFormat.NATIONAL)
+    yield re.sub(r"[^0-9]", "", national)
+
+
+def _addresses(request: Request, name: str) -> Iterator[Address]:
+    """The addresses in a header that can be read. PEER-CONTROLLED."""
+    for value in request.headers.values(name):
+        try:
+            yield Address.parse(value)
+        except PeerError:
+            continue
+
+
+def _user_parts(request: Request, source: str) -> Iterator[str]:
+    if source == REQUEST_URI:
+        yield _user_of(request.uri)
+    else:
+        yield from map(_user_part, _addresses(request, source))
+
+
+def _user_part(address: Address) -> str:
+    return _user_of(address.uri_text)
+
+
+def _user_of(uri_text: str) -> str:
+    """The user part of a SIP URI as written, or the number of a tel URI; else nothing."""
+    match _uri(uri_text):
+        case SipUri(user=str(user)):
+            return user
+        case TelUri(number=number):
+            return number
+        case _:
+            return ""
+
+
+def _uri(text: str) -> Uri:
+    try:
+        return parse_uri(text)
+    except PeerError:
+        return OtherUri("none", "")
+
+
+def _wish_for_privacy(request: Request) -> str:
+    """The header in which a caller asks not to be shown, or nothing."""
+    asked = {word for value in request.headers.all("Privacy") for word in _words(value)}
+    if not _PRIVATE.isdisjoint(asked):
+        return "Privacy"
+    for address in _addresses(request, "Remote-Party-ID"):
+        if not _RPID_PRIVATE.isdisjoint(_words(address.params.get("privacy") or "")):
+            return "Remote-Party-ID"
+    return "From" if any(map(_is_anonymous, _addresses(request, "From"))) else ""
+
+
+def _words(text: str) -> list[str]:
+    return re.findall(r"[a-z]+", text.lower())
+
+
+def _is_anonymous(address: Address) -> bool:
+    """RFC 3323 §4.1.1.3 and the forms that are sent in its place."""
+    uri = _uri(address.uri_text)
+    host = uri.host.lower() if isinstance(uri, SipUri) else ""
+    return (
+        says_withheld(address.display)
+        or says_withheld(unquote(_user_part(address)))
+        or host == "anonymous.invalid"
+    )
