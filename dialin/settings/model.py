@@ -7,13 +7,12 @@ The sections themselves stand in `service` and `peers`; where values come from i
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from itertools import combinations
 from typing import Self
 
 from pydantic import Field, model_validator
 
-from dialin.settings.base import Name, Network, Section, refused
+from dialin.settings.base import Name, Section, refused
 from dialin.settings.peers import BbbServerSettings, TrunkSettings
 from dialin.settings.service import (
     IvrSettings,
@@ -86,12 +85,12 @@ def ports_are_apart(settings: Settings) -> None:
 
 
 def trunks_differ(settings: Settings) -> None:
-    """A source address belongs to one trunk."""
+    """A network belongs to one trunk; inside it, a smaller one may belong to another."""
     for (name, trunk), (other_name, other) in combinations(settings.trunks.items(), 2):
-        if overlap(trunk.allowed_sources, other.allowed_sources):
+        if set(trunk.allowed_sources) & set(other.allowed_sources):
             raise refused(
-                f"trunks {name} and {other_name} share source addresses, so their calls cannot be "
-                "told apart.",
+                f"trunks {name} and {other_name} have a network in common, so their calls cannot "
+                "be told apart.",
                 "Make them one trunk that has all the numbers.",
                 setting=f"trunks.{other_name}.allowed_sources",
             )
@@ -119,11 +118,3 @@ def languages_are_known(settings: Settings) -> None:
                     "Add it there or change it here.",
                     setting=f"trunks.{name}.numbers",
                 )
-
-
-def overlap(some: Iterable[Network], others: Iterable[Network]) -> bool:
-    """Whether any address is in both."""
-    others = tuple(others)
-    return any(
-        one.version == other.version and one.overlaps(other) for one in some for other in others
-    )

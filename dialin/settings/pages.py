@@ -66,8 +66,8 @@ class Table:
     """What stands in it."""
     is_list: bool
     """Whether there can be several, in double brackets."""
-    is_optional: bool
-    """Whether it can be left out altogether."""
+    has_default: bool
+    """Whether it stands as a list of tables in the line of its setting."""
 
     @property
     def header(self) -> str:
@@ -87,7 +87,7 @@ def tables(name: str, section: type[BaseModel] = Settings, above: str = "") -> I
         if inner:
             kind = get_origin(field.annotation)
             path = f"{above}{key}.{name}" if kind is dict else f"{above}{key}"
-            yield Table(path, inner, kind is tuple, not field.is_required())
+            yield Table(path, inner, kind is tuple, bool(field.default))
             yield from tables(name, inner, f"{path}.")
 
 
@@ -95,11 +95,11 @@ def example() -> str:
     """A TOML file with every setting in it, explained; it is valid as it stands."""
     lines = [EXAMPLE_HEAD]
     for table in tables(EXAMPLE_NAME):
-        if not (table.is_list and table.is_optional):
+        if not (table.is_list and table.has_default):
             lines += comment(table.meaning)
             lines.append(table.header)
             for key, field in table.section.model_fields.items():
-                if not (section_of(field) and field.is_required()):
+                if not section_of(field) or field.default:
                     lines += entry(key, field)
             lines.append("")
     return "\n".join(lines)

@@ -10,6 +10,10 @@ from pydantic import Field, HttpUrl, SecretStr, field_validator, model_validator
 
 from dialin.settings.base import E164, Country, Host, Language, Network, Port, Section, refused
 
+NumberSource = Literal[
+    "request-uri", "to", "p-called-party-id", "p-preferred-identity", "diversion", "fixed"
+]
+
 
 class NumberSettings(Section):
     """One number that callers dial."""
@@ -52,10 +56,15 @@ class TrunkSettings(Section):
         examples=[["203.0.113.64/26"]],
     )
     numbers: tuple[NumberSettings, ...] = Field(
-        min_length=1, description="Numbers that ring here. A call for another gets 404."
+        default=(),
+        description="Numbers that ring here; a call for another gets 404. Empty: every number is "
+        "answered.",
     )
-    number_from: Literal["request-uri", "to", "p-called-party-id", "p-preferred-identity"] = Field(
-        default="request-uri", description="Where the provider writes the number that was dialled."
+    number_from: tuple[NumberSource, ...] = Field(
+        default=("request-uri", "to", "p-called-party-id"),
+        min_length=1,
+        description="Where the number that was dialled is looked for, in this order. `fixed` means "
+        "the first of `numbers`, for a provider that does not say.",
     )
     caller_from: tuple[Literal["p-asserted-identity", "remote-party-id", "from"], ...] = Field(
         default=("p-asserted-identity", "remote-party-id", "from"),
@@ -110,6 +119,16 @@ class TrunkSettings(Section):
         if len({number.e164 for number in numbers}) < len(numbers):
             raise refused("a number stands here twice.", "Keep one of the two entries.")
         return numbers
+
+    @model_validator(mode="after")
+    def _a_fixed_number_exists(self) -> Self:
+        if "fixed" in self.number_from and not self.numbers:
+            raise refused(
+                "the number is to be the first of numbers, and there is none.",
+                "Add the number to numbers.",
+                setting="number_from",
+            )
+        return self
 
 
 class BbbServerSettings(Section):

@@ -28,7 +28,7 @@ TOKEN_MIN_DISTINCT = 10
 
 LABEL_MAX_CHARACTERS = 32
 LABEL_ALPHABET = re.compile(r"[A-Za-z0-9 ().-]*")
-LONGEST_COUNT = " (999)"
+LONGEST_ORDINAL = " (9999)"
 """What a label may grow by when callers of one room would share it."""
 
 
@@ -134,8 +134,8 @@ class LabelSettings(Section):
         "digits. Letters, digits, space and `().-` only.",
     )
     hidden: str = Field(
-        default="Phone caller {count}",
-        description="Name of a caller without a number, or who hides it; `{count}` goes up in "
+        default="Phone caller {n}",
+        description="Name of a caller without a number, or who hides it; `{n}` goes up in "
         "each room.",
     )
 
@@ -147,7 +147,7 @@ class LabelSettings(Section):
     @field_validator("hidden")
     @classmethod
     def _hidden_is_safe(cls, hidden: str) -> str:
-        return checked_label(hidden, "{count}", "999")
+        return checked_label(hidden, "{n}", "")
 
 
 class IvrSettings(Section):
@@ -287,16 +287,20 @@ class LogSettings(Section):
     )
 
 
-def checked_label(template: str, placeholder: str, longest: str) -> str:
-    """The template itself, if every label made from it is fit for BBB."""
-    plain = template.replace(placeholder, "", 1)
-    label = template.replace(placeholder, longest, 1) + LONGEST_COUNT
-    if plain == template or not LABEL_ALPHABET.fullmatch(plain):
+def checked_label(template: str, placeholder: str, insert: str) -> str:
+    """The template itself, if labels made from it are fit for BBB; `caller` has the last word."""
+    fixed = template.replace(placeholder, "", 1)
+    if fixed == template or not LABEL_ALPHABET.fullmatch(fixed):
         raise refused(
             f"a label has {placeholder} once, and else letters, digits, space and ().- only.",
             "BBB reads meaning into other characters: leave them out.",
         )
-    if len(label) > LABEL_MAX_CHARACTERS:
+    if not re.search(r"[A-Za-z]", fixed) or template != template.strip():
+        raise refused(
+            "a label has a letter in it, and no space at its ends.",
+            "BBB turns away callers whose name is a bare number.",
+        )
+    if len(fixed + insert + LONGEST_ORDINAL) > LABEL_MAX_CHARACTERS:
         raise refused(
             f"labels could be longer than {LABEL_MAX_CHARACTERS} characters.", "Shorten it."
         )

@@ -72,7 +72,7 @@ def test_an_unknown_key_is_refused_on_every_level(path: str) -> None:
         ("service.languages", []),
         ("service.name", ""),
         ("sip.listen", []),
-        ("trunks.lab.numbers", []),
+        ("trunks.lab.number_from", []),
         ("trunks.lab.allowed_sources", []),
         ("trunks.lab.caller_from", []),
         ("trunks.lab.region", "Germany"),
@@ -195,9 +195,9 @@ def test_the_shortest_pin_is_not_longer_than_the_longest() -> None:
         ("label.template", "{digits}-bbbID-x_"),
         ("label.template", "{digits} ${x}"),
         ("label.template", "{digits} \u202e"),
-        ("label.template", "{count}"),
+        ("label.template", "{n}"),
         ("label.hidden", "{digits}"),
-        ("label.hidden", "Telefon (unterdrückt) {count}"),
+        ("label.hidden", "Telefon (unterdrückt) {n}"),
     ],
 )
 def test_a_label_cannot_say_what_bbb_would_misread(setting: str, template: str) -> None:
@@ -205,8 +205,15 @@ def test_a_label_cannot_say_what_bbb_would_misread(setting: str, template: str) 
 
 
 def test_a_label_stays_short_with_any_count() -> None:
-    assert not complaint({"label.template": "x" * 22 + "{digits}"})
-    assert "longer than 32" in complaint({"label.template": "x" * 23 + "{digits}"})
+    assert not complaint({"label.template": "x" * 21 + "{digits}"})
+    assert "longer than 32" in complaint({"label.template": "x" * 22 + "{digits}"})
+    assert not complaint({"label.hidden": "x" * 25 + "{n}"})
+    assert "longer than 32" in complaint({"label.hidden": "x" * 26 + "{n}"})
+
+
+@pytest.mark.parametrize("template", ["{digits}", "000-{digits}", " x{digits}", "x {digits} "])
+def test_a_label_is_a_name_and_no_bare_number(template: str) -> None:
+    assert "a letter in it" in complaint({"label.template": template})
 
 
 def test_prompts_of_ones_own_are_in_a_folder_that_exists(tmp_path: Path) -> None:
@@ -253,17 +260,23 @@ def test_sip_keeps_out_of_the_rtp_range(transport: str, port: int, is_refused: b
 @pytest.mark.parametrize(
     ("networks", "is_refused"),
     [
-        (["203.0.113.8/29"], True),
-        (["203.0.113.16/28"], False),
-        (["2001:db8::/32", "203.0.112.0/23"], True),
+        (["203.0.113.0/28"], True),
+        (["198.51.100.0/24", "203.0.113.0/28"], True),
+        (["203.0.113.8/29"], False),
         (["2001:db8::/32"], False),
     ],
 )
-def test_a_source_address_belongs_to_one_trunk(networks: list[str], is_refused: bool) -> None:
-    other = {"allowed_sources": networks, "numbers": [{"e164": "+493087654321"}]}
-    said = complaint({"trunks.other": other})
+def test_a_network_belongs_to_one_trunk(networks: list[str], is_refused: bool) -> None:
+    said = complaint({"trunks.other": {"allowed_sources": networks}})
 
     assert said.startswith("trunks.other.allowed_sources: ") is is_refused
+
+
+def test_a_fixed_number_is_one_of_the_trunks_numbers() -> None:
+    fixed = {"trunks.lab.number_from": ["to", "fixed"]}
+
+    assert not complaint(fixed)
+    assert complaint(fixed | {"trunks.lab.numbers": []}).startswith("trunks.lab.number_from: ")
 
 
 def test_a_server_stands_once() -> None:

@@ -213,10 +213,7 @@ def test_a_list_replaces_a_list_and_a_table_joins_a_table(
     monkeypatch.setenv("DIALIN_TRUNKS__OTHER", "{}")
     said = refusal(file)
 
-    assert {problem.setting for problem in said.problems} == {
-        "trunks.other.allowed_sources",
-        "trunks.other.numbers",
-    }
+    assert [problem.setting for problem in said.problems] == ["trunks.other.allowed_sources"]
     monkeypatch.delenv("DIALIN_TRUNKS__OTHER")
     assert load(file).settings.trunks["lab"].allowed_sources == (ip_network("198.51.100.0/24"),)
 
