@@ -11,7 +11,7 @@ Fetching is left to `bbb_api`, what a meeting means to a caller to `rooms`.
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Literal, TypeAlias
 
 from lxml import etree
@@ -48,9 +48,9 @@ class MalformedAnswer(PeerError):
 class Attendee:
     """One person in a meeting, by web or by phone."""
 
-    user_id: str
+    user_id: str = field(repr=False)
     """External user id; `v_<member>` for a phone caller. ATTENDEE-CONTROLLED through front ends."""
-    full_name: str
+    full_name: str = field(repr=False)
     """The name shown to others. ATTENDEE-CONTROLLED."""
     role: str
     """MODERATOR, VIEWER or DIAL-IN-USER, as written."""
@@ -77,8 +77,8 @@ class Meeting:
     """BBB's own id: another one each time the meeting is created."""
     name: str
     """Shown to people. HOST-CONTROLLED."""
-    voice_bridge: str
-    """The number of the voice conference: digits, leading zeros count; empty if BBB gave none."""
+    voice_bridge: str = field(repr=False)
+    """The number of the voice conference, its PIN: leading zeros count; empty if BBB gave none."""
     dial_number: str
     """The telephone number BBB shows to participants. OPERATOR- or HOST-CONTROLLED."""
     running: bool

@@ -166,6 +166,10 @@ class TestGetMeetings:
         answer = parse_answer(response(f"<meetingID>m</meetingID>{mark}"))
         assert answer.meetings[0].is_ended
 
+    def test_shows_neither_pins_nor_people_in_a_repr(self) -> None:
+        text = repr(parse_answer(GET_MEETINGS))
+        assert not any(word in text for word in ("01234", "Ada", "xxx-xxx", "w_abc", "v_12"))
+
     def test_of_an_idle_server_is_a_success_without_meetings(self) -> None:
         answer = parse_answer(response("<meetings/><messageKey>noMeetings</messageKey>"))
         assert answer == Answer(True, "noMeetings", False, ())
