@@ -1,0 +1,223 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What a keyed PIN means, and whose fault it is when it means nothing."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from dialin.pin import (
+    Ambiguous,
+    Attempts,
+    DirectoryDown,
+    Found,
+    Outcome,
+    PinDesk,
+    TooManyGuesses,
+    UnknownPin,
+)
+from dialin.rooms import LOOK_WITHIN_S, Room
+from tests.test_rooms import POLL_S, Server, meeting, now, watching
+
+pytestmark = pytest.mark.looptime
+
+PIN = "123456789"
+
+
+def room(meeting_id: str = "physics", *, running: bool = True) -> Room:
+    return Room("one", meeting_id, meeting_id, PIN, running)
+
+
+class Directory:
+    """A directory whose second look finds what a test puts there."""
+
+    def __init__(self, *known: Room, later: tuple[Room, ...] = (), complete: bool = True) -> None:
+        self.known = known
+        self.later = later
+        self.complete = complete
+        self.looks = 0
+
+    def with_voice_bridge(self, pin: str) -> tuple[Room, ...]:
+        return tuple(one for one in self.known if one.voice_bridge == pin)
+
+    async def look_again(self) -> bool:
+        self.looks += 1
+        self.known += self.later
+        return self.complete
+
+
+async def find(directory: Directory, pin: str = PIN, attempts: Attempts | None = None) -> Outcome:
+    return await PinDesk(directory).find(pin, attempts or Attempts())
+
+
+class TestFound:
+    async def test_by_the_first_look(self) -> None:
+        directory = Directory(room())
+        assert await find(directory) == Found(room())
+        assert directory.looks == 0
+
+    async def test_though_the_meeting_has_not_begun(self) -> None:
+        assert await find(Directory(room(running=False))) == Found(room(running=False))
+
+    async def test_by_the_second_look_when_it_was_created_a_moment_ago(self) -> None:
+        attempts = Attempts()
+        directory = Directory(later=(room(),))
+        assert await find(directory, attempts=attempts) == Found(room())
+        assert (directory.looks, attempts.used) == (1, 0)
+
+    async def test_though_another_server_is_silent(self) -> None:
+        assert await find(Directory(later=(room(),), complete=False)) == Found(room())
+
+    async def test_on_the_last_try(self) -> None:
+        attempts = Attempts(limit=1)
+        assert await find(Directory(room()), attempts=attempts) == Found(room())
+        assert attempts.left == 1
+
+
+class TestUnknown:
+    async def test_uses_up_a_try(self) -> None:
+        attempts = Attempts()
+        assert await find(Directory(), attempts=attempts) == UnknownPin()
+        assert (attempts.used, attempts.left) == (1, 2)
+
+    async def test_three_times_is_too_often(self) -> None:
+        attempts, directory = Attempts(3), Directory()
+        outcomes = [await find(directory, attempts=attempts) for _ in range(4)]
+        assert outcomes == [UnknownPin(), UnknownPin(), TooManyGuesses(), TooManyGuesses()]
+        assert (attempts.used, attempts.left) == (3, 0)
+
+    async def test_after_the_last_try_not_even_the_right_pin_is_looked_up(self) -> None:
+        attempts = Attempts(1)
+        await find(Directory(), attempts=attempts)
+        assert await find(Directory(room()), attempts=attempts) == TooManyGuesses()
+
+    @pytest.mark.parametrize(
+        "pin", ["", "1", "1234", "123456789012", "99999", "12*45", "-12345", "\u0661" * 5, " 12345"]
+    )
+    async def test_is_what_no_room_can_have_and_no_server_is_asked_for_it(self, pin: str) -> None:
+        attempts, directory = Attempts(), Directory(complete=False)
+        assert await find(directory, pin, attempts) == UnknownPin()
+        assert (directory.looks, attempts.used) == (0, 1)
+
+    async def test_does_not_go_by_a_prefix(self) -> None:
+        assert await find(Directory(room()), PIN[:-1]) == UnknownPin()
+        assert await find(Directory(room()), PIN + "1") == UnknownPin()
+
+    async def test_does_not_drop_a_leading_zero(self) -> None:
+        assert await find(Directory(room()), "0" + PIN) == UnknownPin()
+
+
+class TestAmbiguous:
+    async def test_is_a_pin_of_two_rooms_and_uses_up_no_try(self) -> None:
+        attempts = Attempts()
+        directory = Directory(room("physics"), room("maths"))
+        assert await find(directory, attempts=attempts) == Ambiguous()
+        assert attempts.used == 0
+
+    async def test_is_told_by_the_second_look_too(self) -> None:
+        assert await find(Directory(later=(room("a"), room("b"), room("c")))) == Ambiguous()
+
+
+class TestDirectoryDown:
+    async def test_is_not_the_callers_fault(self) -> None:
+        attempts, directory = Attempts(), Directory(complete=False)
+        assert await find(directory, attempts=attempts) == DirectoryDown()
+        assert attempts.used == 0
+
+    async def test_ends_when_the_server_is_back(self) -> None:
+        attempts, directory = Attempts(), Directory(complete=False)
+        await find(directory, attempts=attempts)
+        directory.complete, directory.later = True, (room(),)
+        assert await find(directory, attempts=attempts) == Found(room())
+
+
+class TestGuessing:
+    @given(st.lists(st.sampled_from(["unknown", "down", "ambiguous", "nonsense"]), max_size=12))
+    def test_is_evaluated_three_times_a_call_at_most(self, story: list[str]) -> None:
+        async def play() -> int:
+            attempts = Attempts(3)
+            for what in story:
+                known = (room("a"), room("b")) if what == "ambiguous" else ()
+                directory = Directory(*known, complete=what != "down")
+                pin = "nonsense" if what == "nonsense" else PIN
+                refused = attempts.left == 0
+                outcome = await find(directory, pin, attempts)
+                assert not refused or (outcome, directory.looks) == (TooManyGuesses(), 0)
+            return attempts.used
+
+        blamed = sum(what in ("unknown", "nonsense") for what in story)
+        assert asyncio.run(play()) == min(3, blamed)
+
+
+class TestWithServers:
+    """The desk and the live picture together."""
+
+    async def test_two_callers_at_once_are_one_question(self) -> None:
+        server = Server("one")
+        server.takes_s = 0.1
+        async with watching(server) as rooms:
+            desk = PinDesk(rooms)
+            await asyncio.sleep(3)
+            outcomes = await asyncio.gather(*(desk.find(PIN, Attempts()) for _ in range(2)))
+        assert outcomes == [UnknownPin(), UnknownPin()]
+        assert len(server.asked_at) == 2
+
+    async def test_created_during_the_call(self) -> None:
+        server = Server("one")
+        async with watching(server) as rooms:
+            desk, attempts = PinDesk(rooms), Attempts()
+            await asyncio.sleep(3)
+            assert await desk.find(PIN, attempts) == UnknownPin()
+            server.meetings = (meeting("physics"),)
+            assert isinstance(await desk.find(PIN, attempts), Found)
+            assert attempts.used == 1
+
+    async def test_created_on_two_servers_during_the_call(self) -> None:
+        one, two = Server("one"), Server("two")
+        async with watching(one, two) as rooms:
+            await asyncio.sleep(3)
+            one.meetings, two.meetings = (meeting("physics"),), (meeting("maths"),)
+            two.takes_s = 0.5
+            assert await PinDesk(rooms).find(PIN, Attempts()) == Ambiguous()
+
+    @pytest.mark.parametrize("trouble", ["http-server-error", "html-page", "timeout"])
+    async def test_a_server_that_fails_for_half_a_minute_burns_no_try(self, trouble: str) -> None:
+        server = Server("one")
+        server.trouble = trouble
+        server.takes_s = 5.0 if trouble == "timeout" else 0.0
+        async with watching(server) as rooms:
+            desk, attempts = PinDesk(rooms), Attempts()
+            while now() < 30:
+                asked_at = now()
+                assert await desk.find(PIN, attempts) == DirectoryDown()
+                assert now() - asked_at <= LOOK_WITHIN_S + 0.001
+                await asyncio.sleep(1)
+            server.trouble, server.takes_s = None, 0.0
+            server.meetings = (meeting("physics"),)
+            await asyncio.sleep(POLL_S / 2)
+            assert isinstance(await desk.find(PIN, attempts), Found)
+            assert attempts.used == 0
+
+    async def test_a_known_room_is_found_while_its_server_fails(self) -> None:
+        server = Server("one", meeting("physics"))
+        async with watching(server) as rooms:
+            server.trouble = "timeout"
+            await rooms.look_again()
+            asked_at = now()
+            assert isinstance(await PinDesk(rooms).find(PIN, Attempts()), Found)
+            assert now() == asked_at
+
+    async def test_nothing_that_is_logged_or_shown_holds_the_pin(
+        self, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        caplog.set_level("DEBUG")
+        server = Server("one", meeting("physics"))
+        async with watching(server) as rooms:
+            outcome = await PinDesk(rooms).find(PIN, Attempts())
+            server.trouble = "timeout"
+            await rooms.look_again()
+        assert isinstance(outcome, Found)
+        assert PIN not in repr(outcome) + caplog.text
