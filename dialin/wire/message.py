@@ -71,7 +71,7 @@ _CHECKED: Final = {
 # Without re.ASCII, IGNORECASE takes U+017F for an "s".
 _ANY_CASE = re.IGNORECASE | re.ASCII
 _REQUEST_LINE = re.compile(rf"({TOKENCHAR}+) (.*) (SIP/[0-9]+\.[0-9]+)", _ANY_CASE)
-_STATUS_LINE = re.compile(r"SIP/2\.0 ([1-6][0-9]{2})(?: (.*))?", _ANY_CASE)
+_STATUS_LINE = re.compile(r"SIP/2\.0 ([1-6][0-9]{2})(?: ([^\r\n]*))?", _ANY_CASE)
 _CALL_ID = re.compile(r"[^\x00-\x20\x7f]+")
 _BLANK = re.compile(r"[ \t]")
 _MAX_FORWARDS = re.compile(r"[0-9]{1,10}")
