@@ -1,0 +1,111 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""One direction of a bridge: how a far end's stream goes on as another far end's.
+
+Sequence numbers and timestamps are shifted by constants, so that gaps stay gaps and the receiver
+sees the loss there was. The shifts are found anew where the source starts anew; that of sequence
+numbers also where the sink has sent something of its own meanwhile. Orderly packets are forwarded
+by the fast path in `leg`, with the shifts kept here.
+"""
+
+from __future__ import annotations
+
+from dialin.media.stream import Order, OutgoingStream
+from dialin.wire import rtp
+
+PATIENCE = 25
+"""Packets in a row that may come too late before the source's clock is taken to have stood still.
+
+Where the sink has filled a gap with silence, delayed packets belong to a time that has passed. They
+are dropped, or the listener would hear everything that much later from then on.
+"""
+PLAIN = rtp.VERSION << 14
+"""The first 16 bits of a packet with a fixed header only and no marker, less the payload type."""
+NO_WORD = -1
+"""What no packet begins with."""
+
+
+class Relay:
+    """Forwards what one incoming stream brings to one outgoing stream."""
+
+    __slots__ = (
+        "has_clock",
+        "is_open",
+        "late",
+        "sequence_offset",
+        "sink",
+        "sink_word",
+        "timestamp_offset",
+        "word",
+    )
+
+    def __init__(self, sink: OutgoingStream) -> None:
+        self.sink = sink
+        self.is_open = False
+        """Whether the sink takes the source's audio now."""
+        self.word = NO_WORD
+        """How packets begin that the fast path may forward."""
+        self.sink_word = NO_WORD
+        """How they begin when they leave."""
+        self.sequence_offset = 0
+        self.timestamp_offset = 0
+        self.has_clock = False
+        """Whether `timestamp_offset` fits the stream that the source sends now."""
+        self.late = 0
+        """Packets in a row that came too late."""
+
+    def forward(self, header: rtp.RtpHeader, payload: memoryview, order: Order, now: float) -> bool:
+        """Send an audio packet on. False when it comes too late to be of use."""
+        marker = header.marker
+        if order is Order.FIRST:
+            self.has_clock = False
+        if self.sink.speaker is not self or not self.has_clock:
+            if not self._resume(header, order, now):
+                return False
+            marker = True  # RFC 3551 §4.1: a talk spurt begins
+        self._send(header, payload, marker, order, now)
+        return True
+
+    def skip(self) -> None:
+        """One packet of the source is not for the sink, which is not to take it for lost."""
+        self.sequence_offset -= 1
+
+    def _resume(self, header: rtp.RtpHeader, order: Order, now: float) -> bool:
+        """Find the shifts for a packet that follows something else; False if it is too late."""
+        if order is Order.LATE:
+            return False
+        timestamp = rtp.uint32_add(header.timestamp, self.timestamp_offset)
+        if self.has_clock and not rtp.uint32_newer(timestamp, self.sink.timestamp):
+            self.late += 1
+            if self.late <= PATIENCE:
+                return False
+            self.has_clock = False
+        if not self.has_clock:
+            self.timestamp_offset = self.sink.next_timestamp(now) - header.timestamp
+            self.has_clock = True
+        self.sequence_offset = self.sink.sequence + 1 - header.sequence
+        self.late = 0
+        return True
+
+    def _send(
+        self,
+        header: rtp.RtpHeader,
+        payload: memoryview,
+        marker: bool,
+        order: Order,
+        now: float,
+    ) -> None:
+        sink = self.sink
+        sequence = rtp.uint16_add(header.sequence, self.sequence_offset)
+        timestamp = rtp.uint32_add(header.timestamp, self.timestamp_offset)
+        if order is not Order.LATE:
+            sink.sequence, sink.timestamp, sink.sent_at = sequence, timestamp, now
+            sink.speaker = self
+        packet = rtp.pack(
+            payload,
+            payload_type=sink.payload_type,
+            marker=marker,
+            sequence=sequence,
+            timestamp=timestamp,
+            ssrc=sink.ssrc,
+        )
+        sink.put(packet, len(payload))

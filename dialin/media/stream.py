@@ -1,0 +1,175 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""One leg's two RTP streams: what the far end sends, in order or not, and what leaves for it.
+
+The outgoing stream is one for its receiver whatever feeds it: prompts, silence, keys or the bridge
+follow each other with one SSRC and without a break in sequence numbers; timestamps never go back.
+Sockets are left to `leg`, the mapping of a bridged stream to `relay`.
+"""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Callable
+from enum import Enum, auto
+
+from dialin.media.playout import CLOCK_HZ, FRAME_UNITS, Frame
+from dialin.wire import rtp
+
+SSRC_LOCK_S = 0.2
+"""While a stream lives, with gaps shorter than this, no other SSRC is heard."""
+CONTIGUOUS_S = 0.06
+"""Own frames that follow each other within this differ by exactly one frame's timestamp."""
+EXACT_EACH = 8
+"""Of an orderly stream every eighth packet is measured: enough for jitter, and much cheaper."""
+
+Transmit = Callable[[memoryview | bytes], object]
+
+
+class Order(Enum):
+    """What a packet is to the stream it belongs to."""
+
+    FIRST = auto()
+    """A stream begins, or its sender has started anew."""
+    NEWER = auto()
+    LATE = auto()
+    """Overtaken by others, or a duplicate."""
+    STRAY = auto()
+    """Far out of order: not to be used."""
+    FOREIGN = auto()
+    """Another stream than the one that lives."""
+
+
+class IncomingStream:
+    """What the far end sends: one SSRC at a time, its order, loss and jitter.
+
+    The leg's fast path forwards orderly packets without calling `receive`. It counts them in
+    `uncounted` and moves `expected` and `heard_at`; `settle` makes the tracker catch up.
+    """
+
+    __slots__ = ("expected", "heard_at", "ssrc", "tracker", "uncounted")
+
+    def __init__(self) -> None:
+        self.tracker = rtp.SequenceTracker(CLOCK_HZ)
+        self.ssrc: int | None = None
+        """The stream that is listened to."""
+        self.expected = 0
+        """The sequence number that comes next; 65536 before a wrap, which no packet has."""
+        self.heard_at = float("-inf")
+        """When the last packet of this stream came."""
+        self.uncounted = 0
+        """Packets of the fast path that the tracker does not know yet."""
+
+    def receive(self, header: rtp.RtpHeader, now: float, *, is_event: bool) -> Order:
+        """Take one packet into account."""
+        if header.ssrc != self.ssrc and now - self.heard_at < SSRC_LOCK_S:
+            return Order.FOREIGN
+        self.settle(now)
+        ahead = (header.sequence - self.expected + 1) & 0xFFFF
+        is_first = header.ssrc != self.ssrc
+        if not self.tracker.receive(
+            header.ssrc, header.sequence, header.timestamp, now, is_event=is_event
+        ):
+            return Order.STRAY
+        self.ssrc = header.ssrc
+        self.heard_at = now
+        if not is_first and (ahead == 0 or ahead > 0x10000 - self.tracker.MAX_MISORDER):
+            return Order.LATE
+        self.expected = header.sequence + 1
+        return Order.FIRST if is_first or ahead >= self.tracker.MAX_DROPOUT else Order.NEWER
+
+    def unlock(self) -> None:
+        """Another sender may be heard at once: the far end has moved."""
+        self.heard_at = float("-inf")
+
+    def settle(self, now: float) -> None:
+        """Tell the tracker of the packets that took the fast path."""
+        if self.uncounted and self.ssrc is not None:
+            self.tracker.received += self.uncounted - 1
+            self.tracker.receive(self.ssrc, self.expected - 1, 0, now, is_event=True)
+            self.uncounted = 0
+
+
+class OutgoingStream:
+    """What leaves for the far end. Whoever sends last is its `speaker`."""
+
+    __slots__ = (
+        "event_type",
+        "octets",
+        "packets",
+        "payload_type",
+        "refused",
+        "sent_at",
+        "sequence",
+        "speaker",
+        "ssrc",
+        "timestamp",
+        "transmit",
+        "unsent",
+    )
+
+    def __init__(self, transmit: Transmit) -> None:
+        self.transmit = transmit
+        self.payload_type = 0
+        self.event_type = 0
+        # RFC 3550 §5.1 wants all three random. RFC 3711 §3.3.1 is why sequence numbers start in
+        # the lower half: a receiver that misses the first wrap cannot guess the rollover counter.
+        self.ssrc = secrets.randbits(32)
+        self.sequence = secrets.randbits(15)
+        self.timestamp = secrets.randbits(32)
+        self.sent_at = 0.0
+        """When the packet with `timestamp` was due."""
+        self.speaker: object | None = None
+        """Who sent last: the relay of a bridge, or the leg itself."""
+        self.packets = 0
+        self.octets = 0
+        self.refused = 0
+        self.unsent = 0
+
+    def next_timestamp(self, now: float) -> int:
+        """The timestamp of something that begins now: time has gone on meanwhile."""
+        if self.speaker is None:
+            return self.timestamp
+        elapsed = max(FRAME_UNITS, round((now - self.sent_at) * CLOCK_HZ))
+        return rtp.uint32_add(self.timestamp, elapsed)
+
+    def send_frame(self, frame: Frame, speaker: object, now: float) -> None:
+        """Send one frame of the leg's own."""
+        if frame.is_event and not frame.begins:
+            timestamp = self.timestamp  # RFC 4733 §2.5.1.2: that of the event's beginning
+        elif self.speaker is speaker and now - self.sent_at < CONTIGUOUS_S:
+            timestamp, self.sent_at = rtp.uint32_add(self.timestamp, FRAME_UNITS), now
+        else:
+            timestamp, self.sent_at = self.next_timestamp(now), now
+        self.sequence = rtp.uint16_add(self.sequence, 1)
+        self.timestamp = timestamp
+        self.speaker = speaker
+        packet = rtp.pack(
+            frame.payload,
+            payload_type=self.event_type if frame.is_event else self.payload_type,
+            marker=frame.begins,
+            sequence=self.sequence,
+            timestamp=timestamp,
+            ssrc=self.ssrc,
+        )
+        self.put(packet, len(frame.payload))
+
+    def put(self, packet: memoryview | bytes, payload_length: int) -> None:
+        """Hand one packet to the kernel."""
+        try:
+            self.transmit(packet)
+        except OSError as failure:
+            self.fail(failure)
+        else:
+            self.packets += 1
+            self.octets += payload_length
+
+    def fail(self, failure: OSError) -> None:
+        """Count a packet that did not leave. The next one may: nobody is to be told."""
+        if isinstance(failure, ConnectionRefusedError):
+            self.refused += 1
+        else:
+            self.unsent += 1
+
+    def clock(self, now: float) -> int:
+        """What the stream's RTP clock shows (RFC 3550 §6.4.1: the same instant as the NTP time)."""
+        return rtp.uint32_add(self.timestamp, round((now - self.sent_at) * CLOCK_HZ))
