@@ -1,0 +1,70 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What the web side stands on, played by small stand-ins."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+
+from aiohttp import web
+
+from dialin.registry import CallSnapshot, CallState
+from dialin.rooms import ServerHealth
+from dialin.web import Metrics, Readiness, build_app
+
+TOKEN = "t0ken-canary-Xq7Lw2Vb9Zr4"
+AUTHORISED = {"Authorization": f"Bearer {TOKEN}"}
+
+CALL = CallSnapshot(
+    id="c0ffee",
+    trunk="lab",
+    number_called="+493012345678",
+    started_at=datetime(2026, 11, 26, 6, 44, 1, 500_000, UTC),
+    label="xxx-xxx-1234",
+    state=CallState.IN_ROOM,
+    room="demo",
+    server="main",
+    codec="G722",
+    duration_s=12.5,
+    packets_lost=3,
+    jitter_ms=1.5,
+)
+ANSWERED_AT = datetime(2026, 11, 26, tzinfo=UTC)
+WELL = ServerHealth("main", ok=True, last_ok_at=ANSWERED_AT, cause="", meetings=2)
+ILL = ServerHealth("spare", ok=False, last_ok_at=None, cause="timeout", meetings=0)
+
+
+@dataclass
+class Calls:
+    """A table of calls."""
+
+    up: list[CallSnapshot] = field(default_factory=list)
+
+    def snapshots(self) -> list[CallSnapshot]:
+        """What is in it."""
+        return self.up
+
+
+@dataclass
+class Rooms:
+    """A picture of BBB servers."""
+
+    servers: list[ServerHealth] = field(default_factory=lambda: [WELL])
+
+
+def app_with(
+    *,
+    calls: Calls | None = None,
+    rooms: Rooms | None = None,
+    readiness: Readiness | None = None,
+    token: str | None = TOKEN,
+    metrics: Metrics | None = None,
+) -> web.Application:
+    """The pages, with stand-ins where nothing is given."""
+    return build_app(
+        registry=calls or Calls(),
+        rooms=rooms or Rooms(),
+        ready=lambda: readiness or Readiness(accepting=True),
+        token=token,
+        metrics=metrics or Metrics(version="1.2.3", trunks=["lab"]),
+    )
