@@ -1,0 +1,187 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Figures for Prometheus: counts and durations, never anything about a person.
+
+Labels are names from the settings or words of the program, so their number is bounded; no phone
+number, PIN, Call-ID or meeting is ever one. Whoever counts calls a method here; what others count
+already is read when somebody asks (`watch_calls`, `watch_sip`).
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import cast
+
+import prometheus_client
+from aiohttp import web
+from aiohttp.typedefs import Handler
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
+from prometheus_client.metrics_core import Metric
+from prometheus_client.registry import Collector
+
+from dialin.events import VOCABULARY, EndReason
+from dialin.media.engine import LegStatistics
+from dialin.registry import CallState
+from dialin.sip.counters import SipCounters
+from dialin.web.api import LiveCalls
+from dialin.web.health import Servers
+
+CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
+LAG_EVERY_S = 1.0
+
+STAGE_BUCKETS = (1, 2, 5, 10, 20, 30, 60, 120, 300, 900, 1800, 3600, 7200, 14400)
+LAG_BUCKETS = (0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0)
+JITTER_BUCKETS = (0.001, 0.002, 0.005, 0.01, 0.02, 0.04, 0.08, 0.16)
+
+
+class Metrics:
+    """All figures, in a registry of their own."""
+
+    def __init__(self, *, version: str, trunks: Sequence[str]) -> None:
+        cast(Callable[[], None], prometheus_client.disable_created_metrics)()
+        self.registry = CollectorRegistry()
+        """Where they stand; nothing else is in it."""
+        self._trunks = tuple(trunks)
+        Gauge(
+            "dialin_build_info", "1, with the version.", ["version"], registry=self.registry
+        ).labels(version).set(1)
+        self._calls = self._counter(
+            "dialin_calls", "Calls that ended.", "trunk", "result", "reason"
+        )
+        for trunk in trunks:
+            for reason in VOCABULARY:
+                self._calls.labels(trunk, reason.result, reason.reason)
+        self._stages = self._histogram(
+            "dialin_call_stage_duration_seconds", "Time in a stage.", STAGE_BUCKETS, "stage"
+        )
+        self._pins = self._counter("dialin_pin_attempts", "PINs keyed.", "result")
+        self._invites = Gauge(
+            "dialin_trunk_last_invite_timestamp_seconds",
+            "When the trunk last sent a call.",
+            ["trunk"],
+            registry=self.registry,
+        )
+        self._bbb = self._counter("dialin_bbb_requests", "BBB API requests.", "server", "result")
+        self._packets = self._counter("dialin_rtp_packets", "RTP packets.", "leg", "dir")
+        self._lost = self._counter("dialin_rtp_lost", "RTP packets that did not come.", "leg")
+        self._dropped = self._counter(
+            "dialin_rtp_dropped", "Datagrams that were not played.", "leg", "reason"
+        )
+        self._jitter = self._histogram(
+            "dialin_rtp_jitter_seconds", "Jitter at the end of a call.", JITTER_BUCKETS, "leg"
+        )
+        self._lag = self._histogram(
+            "dialin_loop_lag_seconds", "How late the event loop was.", LAG_BUCKETS
+        )
+
+    def _counter(self, name: str, text: str, *labels: str) -> Counter:
+        return Counter(name, text, labels, registry=self.registry)
+
+    def _histogram(self, name: str, text: str, buckets: Sequence[float], *labels: str) -> Histogram:
+        return Histogram(name, text, labels, buckets=buckets, registry=self.registry)
+
+    def call_came(self, trunk: str) -> None:
+        """A trunk sent an INVITE that begins a call."""
+        self._invites.labels(trunk).set_to_current_time()
+
+    def call_ended(self, trunk: str, reason: EndReason) -> None:
+        """A call ended, or was refused."""
+        self._calls.labels(trunk, reason.result, reason.reason).inc()
+
+    def stage_ended(self, stage: CallState, seconds: float) -> None:
+        """A call left a stage."""
+        self._stages.labels(stage).observe(seconds)
+
+    def pin_keyed(self, result: str) -> None:
+        """A PIN was looked up; `result` is a word of the program, such as found."""
+        self._pins.labels(result).inc()
+
+    def bbb_asked(self, server: str, result: str) -> None:
+        """A BBB server answered; `result` is ok or a cause, kebab-case."""
+        self._bbb.labels(server, result).inc()
+
+    def leg_ended(self, leg: str, figures: LegStatistics) -> None:
+        """A leg (`trunk` or `bbb`) ended with these figures."""
+        self._packets.labels(leg, "in").inc(figures.packets_received)
+        self._packets.labels(leg, "out").inc(figures.packets_sent)
+        self._lost.labels(leg).inc(figures.packets_lost)
+        self._dropped.labels(leg, "other-source").inc(figures.dropped_source)
+        self._dropped.labels(leg, "malformed").inc(figures.malformed)
+        self._dropped.labels(leg, "payload-type").inc(figures.unexpected)
+        self._jitter.labels(leg).observe(figures.jitter_ms / 1000)
+
+    def watch_calls(self, calls: LiveCalls, rooms: Servers) -> None:
+        """Show the live calls and the BBB servers whenever somebody asks."""
+        self.registry.register(_Live(lambda: self._live(calls, rooms)))
+
+    def watch_sip(self, counts: SipCounters) -> None:
+        """Show what the SIP endpoint counted whenever somebody asks."""
+        self.registry.register(_Live(lambda: _sip(counts)))
+
+    async def watch_loop(self, every_s: float = LAG_EVERY_S) -> None:
+        """Measure how late the event loop is, until cancelled."""
+        loop = asyncio.get_running_loop()
+        while True:
+            due = loop.time() + every_s
+            await asyncio.sleep(every_s)
+            self._lag.observe(max(0.0, loop.time() - due))
+
+    def _live(self, calls: LiveCalls, rooms: Servers) -> Iterator[Metric]:
+        active = dict.fromkeys(((trunk, state) for trunk in self._trunks for state in CallState), 0)
+        for call in calls.snapshots():
+            active[call.trunk, call.state] = active.get((call.trunk, call.state), 0) + 1
+        family = GaugeMetricFamily(
+            "dialin_calls_active", "Calls that are up.", labels=["trunk", "stage"]
+        )
+        for (trunk, state), count in active.items():
+            family.add_metric([trunk, state], count)
+        yield family
+        up = GaugeMetricFamily("dialin_bbb_up", "Whether it answers.", labels=["server"])
+        meetings = GaugeMetricFamily("dialin_bbb_meetings", "Its meetings.", labels=["server"])
+        answered = GaugeMetricFamily(
+            "dialin_bbb_last_answer_timestamp_seconds", "When it last answered.", labels=["server"]
+        )
+        for server in rooms.servers:
+            up.add_metric([server.name], float(server.ok))
+            meetings.add_metric([server.name], server.meetings)
+            if server.last_ok_at:
+                answered.add_metric([server.name], server.last_ok_at.timestamp())
+        yield from (up, meetings, answered)
+
+
+def _sip(counts: SipCounters) -> Iterator[Metric]:
+    requests = CounterMetricFamily("dialin_sip_requests", "SIP requests.", labels=["method"])
+    for method, count in counts.requests.items():
+        requests.add_metric([method], count)
+    dropped = CounterMetricFamily(
+        "dialin_sip_dropped", "Messages and connections not dealt with.", labels=["reason"]
+    )
+    dropped.add_metric(["source-not-allowed"], counts.dropped_source)
+    dropped.add_metric(["connection-refused"], counts.refused_connections)
+    dropped.add_metric(["connection-slow"], counts.slow_connections)
+    dropped.add_metric(["malformed"], counts.malformed)
+    dropped.add_metric(["stray-response"], counts.strays)
+    dropped.add_metric(["unsent"], counts.unsent)
+    yield from (requests, dropped)
+
+
+class _Live(Collector):
+    """Figures that are read when somebody asks."""
+
+    def __init__(self, read: Callable[[], Iterable[Metric]]) -> None:
+        self._read = read
+
+    def collect(self) -> Iterable[Metric]:
+        """Called by prometheus-client."""
+        return self._read()
+
+
+def metrics_page(metrics: Metrics) -> Handler:
+    """`/metrics` in the text format that every Prometheus reads."""
+
+    async def answer(request: web.Request) -> web.Response:
+        body = prometheus_client.generate_latest(metrics.registry)
+        return web.Response(body=body, headers={"Content-Type": CONTENT_TYPE})
+
+    return answer
