@@ -1,0 +1,68 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Put the web side together and serve it. What each page says stands in its own module."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+
+from aiohttp import web
+
+from dialin.errors import OperatorError
+from dialin.web.access_log import AccessLog, note_route
+from dialin.web.api import LiveCalls, bearer, calls
+from dialin.web.health import Readiness, Servers, healthz, readyz
+from dialin.web.metrics import Metrics, metrics_page
+from dialin.web.problem import add_security_headers, errors_as_problems
+
+LARGEST_BODY_BYTES = 64 * 1024
+CLOSE_WITHIN_S = 2.0
+
+
+def build_app(
+    *,
+    registry: LiveCalls,
+    rooms: Servers,
+    ready: Callable[[], Readiness],
+    token: str | None,
+    metrics: Metrics,
+) -> web.Application:
+    """All pages. Without a token there is no API."""
+    app = web.Application(
+        middlewares=[note_route, errors_as_problems, bearer(token)],
+        client_max_size=LARGEST_BODY_BYTES,
+    )
+    app.on_response_prepare.append(add_security_headers)
+    app.router.add_get("/healthz", healthz())
+    app.router.add_get("/readyz", readyz(ready, rooms))
+    app.router.add_get("/metrics", metrics_page(metrics))
+    app.router.add_get("/api/v1/calls", calls(registry))
+    metrics.watch_calls(registry, rooms)
+    return app
+
+
+@asynccontextmanager
+async def serve(
+    app: web.Application, host: str, port: int
+) -> AsyncIterator[tuple[tuple[str, int], ...]]:
+    """Serve the pages while the block runs; gives the addresses bound. Raises OperatorError."""
+    runner = web.AppRunner(
+        app,
+        access_log_class=AccessLog,
+        access_log=logging.getLogger("dialin.web.access"),
+        handle_signals=False,
+        shutdown_timeout=CLOSE_WITHIN_S,
+    )
+    await runner.setup()
+    try:
+        try:
+            await web.TCPSite(runner, host, port).start()
+        except OSError as error:
+            raise OperatorError(
+                f"The web server cannot listen on {host} port {port}: {error.strerror}.",
+                "Change web.host or web.port, or stop what has the port.",
+            ) from error
+        yield tuple((bound[0], bound[1]) for bound in runner.addresses)
+    finally:
+        await runner.cleanup()
