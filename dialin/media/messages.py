@@ -13,10 +13,13 @@ import json
 from collections.abc import Callable
 from dataclasses import dataclass, field, fields
 from enum import StrEnum
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from dialin.errors import DialinError
 from dialin.events import Codec, DigitSource
+
+if TYPE_CHECKING:  # the worker process has no use for session descriptions
+    from dialin.wire.sdp import RemoteMedia
 
 MAX_MESSAGE_BYTES = 65536
 """A play command with some hundred clips; everything else is far smaller."""
@@ -68,6 +71,20 @@ class LegSettings:
     """Listen for DTMF tones too. Works with G.711 only, and costs much more than anything else."""
     sends: bool = True
     """False while the far end holds us: no RTP goes out, and its silence is no fault."""
+
+    @classmethod
+    def toward(cls, remote: RemoteMedia, *, in_band_digits: bool) -> LegSettings:
+        """The settings that follow from the far end's part of offer and answer."""
+        return cls(
+            remote_host=remote.host,
+            remote_rtp_port=remote.rtp_port,
+            remote_rtcp_port=remote.rtcp_port,
+            codec=remote.codec,
+            payload_type=remote.payload_type,
+            telephone_event=remote.telephone_event,
+            in_band_digits=in_band_digits,
+            sends=remote.direction in ("sendrecv", "recvonly"),
+        )
 
 
 @dataclass(frozen=True, slots=True)
