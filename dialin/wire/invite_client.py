@@ -1,0 +1,231 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""A call from us, from its INVITE to the final response (RFC 3261 §13.2, §9.1).
+
+The called side may ring for as long as the caller of `invite` allows, may answer from several
+places at once, and may answer while we give up. Challenges are not met: a 401 or 407 refuses the
+call like any other. What happens in the dialog is left to `session`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from dialin.wire.agent_core import BRANCH_BITS, TAG_BITS, AgentCore
+from dialin.wire.agent_events import Answered, By, LocalAddress, Progress
+from dialin.wire.content import UnsupportedContent, session_description
+from dialin.wire.dialog import FIRST_CSEQ, MAX_FORWARDS, Dialog
+from dialin.wire.flow import Flow
+from dialin.wire.header import Address, Params
+from dialin.wire.message import Headers, Request, Response
+from dialin.wire.session import SDP_TYPE, Session
+from dialin.wire.transaction_key import TransactionKey
+
+MAX_FORKS = 8
+"""Places that one call may be answered from; answers beyond are not believed."""
+
+
+@dataclass(frozen=True, slots=True)
+class Invitation:
+    """Whom to call, and as whom."""
+
+    uri: str
+    """The Request-URI, and the To."""
+    from_display: str
+    """The name that the called side sees."""
+    from_user: str
+    """The number that the called side sees."""
+    offer: bytes
+    """Our SDP."""
+    headers: tuple[tuple[str, str], ...] = ()
+    """Further headers of the INVITE."""
+    answer_within_s: float = 60.0
+    """How long it may ring."""
+
+
+class OutgoingCallLeg:
+    """One call from us."""
+
+    def __init__(
+        self,
+        core: AgentCore,
+        invitation: Invitation,
+        flow: Flow,
+        local: LocalAddress,
+        now: float,
+    ) -> None:
+        self.leg_id = core.token(TAG_BITS)
+        self._core = core
+        self._sent_to = self._flow = flow
+        self._local = local
+        self._invite = _invite(core, invitation, local)
+        self._sessions: dict[str, Session] = {}
+        """The dialogs by the called side's tag: several where the call was forked."""
+        self._acks: dict[str, tuple[Request, Flow]] = {}
+        """The ACK to each 2xx, to be sent again whenever its 2xx comes again."""
+        self._session: Session | None = None
+        """The dialog that the call goes on in."""
+        self._early_sdp: bytes | None = None
+        self._is_heard = False
+        self._is_cancelled = False
+        self._is_over = False
+        core.legs[self.leg_id] = self
+        core.request(self._invite, flow, self, now)
+        core.alarms.set(self, now + invitation.answer_within_s)
+
+    # What the layer above asks for
+
+    def hang_up(self, now: float) -> None:
+        """End the call: CANCEL it, or send a BYE."""
+        if self._session:
+            self._end("us", None, "bye")
+            self._session.bye(now)
+        else:
+            self._end("us", None, "cancel")
+            self._give_up(now)
+
+    def answer_reoffer(self, sdp: bytes | None, now: float) -> None:
+        """Answer a re-INVITE or UPDATE."""
+        if self._session:
+            self._session.answer_reoffer(sdp, now)
+
+    def alarm(self, now: float) -> None:
+        """Nobody has answered in time."""
+        self._end("us", None, "no-answer")
+        self._give_up(now)
+
+    # What the called side does
+
+    def responded(self, key: TransactionKey, response: Response, flow: Flow, now: float) -> None:
+        """A response to the INVITE."""
+        self._flow = flow
+        if response.status < 200:
+            self._progressed(response, now)
+        elif response.status < 300:
+            self._accepted(response, now)
+        else:
+            self._failed("peer", response.status, "rejected")
+
+    def timed_out(self, key: TransactionKey, status: int, now: float) -> None:
+        """Nobody is there: nothing came in 64*T1, or the connection broke (§8.1.3.1)."""
+        cause = "transaction-timeout" if status == 408 else "transport-lost"
+        self._failed("lost", status, cause)
+
+    def left(self, now: float) -> None:
+        """The called side sent a BYE."""
+        if self._is_over:
+            return  # one of a fork that we had no use for
+        self._end("peer", None, "bye")
+        if self._session is None:
+            self._give_up(now)
+
+    def unheard(self) -> None:
+        """The called side never acknowledged our answer to its re-INVITE."""
+        self._end("lost", None, "no-ack")
+
+    def _progressed(self, response: Response, now: float) -> None:
+        self._is_heard = True
+        if self._is_over:
+            self._give_up(now)
+        elif response.status > 100:
+            self._begin_session(response)
+            sdp = _sdp(response)
+            self._early_sdp = sdp or self._early_sdp
+            self._core.tell(Progress(self.leg_id, response.status, sdp))
+
+    def _accepted(self, response: Response, now: float) -> None:
+        tag = response.to.tag or ""
+        if tag in self._acks:
+            self._core.send(*self._acks[tag])  # §13.2.2.4: the ACK was lost
+            return
+        session = self._begin_session(response)
+        if session is None:
+            return
+        self._acknowledge(tag, session, response)
+        self._drop_early_sessions()
+        if self._is_over or self._session:
+            session.bye(now)  # it crossed our CANCEL, or another place was faster (§13.2.2.4)
+        elif answer := _sdp(response) or self._early_sdp:
+            self._session = session
+            self._core.alarms.clear(self)
+            self._core.tell(Answered(self.leg_id, answer))
+        else:
+            self._end("us", response.status, "session-refused")
+            session.bye(now)
+
+    def _begin_session(self, response: Response) -> Session | None:
+        """The dialog of a response with this tag; None when there are too many already."""
+        tag = response.to.tag or ""
+        if tag not in self._sessions and len(self._sessions) < MAX_FORKS:
+            dialog = Dialog.as_uac(self._invite, response)
+            self._sessions[tag] = Session(
+                self._core, self, dialog, self._flow, self._local, early_refusal=491
+            )
+        return self._sessions.get(tag)
+
+    def _acknowledge(self, tag: str, session: Session, response: Response) -> None:
+        """Send the ACK to the Contact of the 2xx, by the route set of the 2xx (§13.2.2.4)."""
+        core, dialog = self._core, session.dialog
+        session.confirm(response)
+        ack = dialog.ack(FIRST_CSEQ, via=core.via(self._local))
+        self._acks[tag] = ack, core.way_to(dialog.next_hop(), self._flow)
+        core.send(*self._acks[tag])
+
+    def _failed(self, by: By, status: int, cause: str) -> None:
+        self._drop_early_sessions()
+        if not self._is_over:
+            self._end(by, status, cause)
+
+    def _drop_early_sessions(self) -> None:
+        for tag in self._sessions.keys() - self._acks.keys():
+            self._sessions.pop(tag).drop()
+
+    def _give_up(self, now: float) -> None:
+        """Send a CANCEL, as soon as anything has been heard and only once (§9.1)."""
+        if not self._is_heard or self._is_cancelled:
+            return
+        self._is_cancelled = True
+        invite = self._invite.headers
+        copied = ("Via", "Max-Forwards", "From", "To", "Call-ID")
+        lines = (
+            *((name, invite.all(name)[0]) for name in copied),
+            ("CSeq", f"{FIRST_CSEQ} CANCEL"),
+            ("User-Agent", self._core.user_agent),
+        )
+        cancel = Request("CANCEL", self._invite.uri, Headers(lines))
+        self._core.request(cancel, self._sent_to, None, now)
+
+    def _end(self, by: By, status: int | None, cause: str) -> None:
+        self._is_over = True
+        self._core.alarms.clear(self)
+        self._core.end(self.leg_id, by, status, cause)
+
+
+def _invite(core: AgentCore, invitation: Invitation, local: LocalAddress) -> Request:
+    """The INVITE (§8.1.1), made of nothing but the invitation and our own address."""
+    host = f"[{local.host}]" if ":" in local.host else local.host
+    caller = Address(
+        invitation.from_display,
+        f"sip:{invitation.from_user}@{host}",
+        Params((("tag", core.token(TAG_BITS)),)),
+    )
+    lines = (
+        ("Via", str(core.via(local))),
+        ("Max-Forwards", MAX_FORWARDS),
+        ("From", str(caller)),
+        ("To", f"<{invitation.uri}>"),
+        ("Call-ID", core.token(BRANCH_BITS)),
+        ("CSeq", f"{FIRST_CSEQ} INVITE"),
+        *core.about_us(local),
+        ("User-Agent", core.user_agent),
+        *invitation.headers,
+        SDP_TYPE,
+    )
+    return Request("INVITE", invitation.uri, Headers(lines), invitation.offer)
+
+
+def _sdp(response: Response) -> bytes | None:
+    """The SDP of a response; what is no SDP is no answer either, and a response has no refusal."""
+    try:
+        return session_description(response)
+    except UnsupportedContent:
+        return None

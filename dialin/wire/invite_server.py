@@ -1,0 +1,119 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""A call to us, from its INVITE to its final response (RFC 3261 §13.3).
+
+Whoever answers it may take his time; the caller may give up meanwhile, by CANCEL or by BYE. What
+happens in the dialog, before and after the 200, is left to `session`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from dialin.wire.agent_core import TAG_BITS, AgentCore, Received
+from dialin.wire.agent_events import By, IncomingCall
+from dialin.wire.content import session_description
+from dialin.wire.dialog import Dialog
+from dialin.wire.session import SDP_TYPE, Session
+
+PROVISIONAL_EVERY_S = 60.0
+"""RFC 3261 §13.3.1.1: as often as that, or a proxy on the way may give the INVITE up."""
+DECLINE = 603
+
+
+class IncomingCallLeg:
+    """One call to us."""
+
+    def __init__(self, core: AgentCore, invite: Received) -> None:
+        """Raises PeerError when the INVITE cannot make a dialog."""
+        self.leg_id = core.token(TAG_BITS)
+        self._core = core
+        self._invite = invite
+        self.local_tag = core.token(TAG_BITS)
+        self._is_answered = False
+        self._last_provisional: tuple[int, bytes | None] = (180, None)
+        dialog = Dialog.as_uas(invite.request, self.local_tag)
+        self._session = Session(core, self, dialog, invite.flow, invite.local, early_refusal=500)
+        core.legs[self.leg_id] = self
+        core.half_open.add(self.leg_id)
+        core.cancellable[invite.key] = self
+        offer = session_description(invite.request)
+        core.tell(IncomingCall(self.leg_id, invite.request, invite.flow, invite.local, offer))
+
+    # What the layer above asks for
+
+    def provisional(self, status: int, sdp: bytes | None, now: float) -> None:
+        """Send a provisional response, and again every minute until the final one."""
+        required = [tag.lower() for tag in self._invite.request.headers.values("Require")]
+        if self._is_answered or "100rel" in required:
+            # RFC 3262 §3: who requires reliable provisional responses gets none but 100.
+            return
+        self._last_provisional = (status, sdp)
+        body_type = () if sdp is None else (SDP_TYPE,)
+        self._respond(
+            status, now, (*self._core.about_us(self._invite.local), *body_type), sdp or b""
+        )
+        self._core.alarms.set(self, now + PROVISIONAL_EVERY_S)
+
+    def alarm(self, now: float) -> None:
+        """Nobody has answered for a minute."""
+        self.provisional(*self._last_provisional, now)
+
+    def accept(self, sdp: bytes, headers: Iterable[tuple[str, str]], now: float) -> None:
+        """Take the call. The SDP is our answer, or our offer where the INVITE had none."""
+        if not self._is_answered:
+            self._answered()
+            self._session.accept(self._invite, sdp, now, headers)
+
+    def reject(self, status: int, headers: Iterable[tuple[str, str]], now: float) -> None:
+        """Refuse the call; does nothing once it is answered."""
+        if not self._is_answered:
+            self._refuse(status, now, headers)
+            self._end("us", status, "rejected")
+
+    def hang_up(self, now: float) -> None:
+        """End the call: refuse it, or send a BYE."""
+        if self._is_answered:
+            self._end("us", None, "bye")
+            self._session.bye(now)
+        else:
+            self.reject(DECLINE, (), now)
+
+    def answer_reoffer(self, sdp: bytes | None, now: float) -> None:
+        """Answer a re-INVITE or UPDATE."""
+        self._session.answer_reoffer(sdp, now)
+
+    # What the caller does
+
+    def cancelled(self, now: float) -> None:
+        """The caller gave up (RFC 3261 §9.2)."""
+        self._refuse(487, now)
+        self._end("peer", 487, "cancel")
+
+    def left(self, now: float) -> None:
+        """The caller hung up, before the answer (§15) or after it."""
+        if not self._is_answered:
+            self._refuse(487, now)
+        self._end("peer", None, "bye")
+
+    def unheard(self) -> None:
+        """The caller never acknowledged our answer."""
+        self._end("lost", None, "no-ack")
+
+    def _refuse(self, status: int, now: float, headers: Iterable[tuple[str, str]] = ()) -> None:
+        self._answered()
+        self._respond(status, now, headers)
+        self._session.drop()
+
+    def _answered(self) -> None:
+        self._is_answered = True
+        self._core.alarms.clear(self)
+
+    def _respond(
+        self, status: int, now: float, headers: Iterable[tuple[str, str]], body: bytes = b""
+    ) -> None:
+        self._core.respond(
+            self._invite, status, now, to_tag=self.local_tag, headers=headers, body=body
+        )
+
+    def _end(self, by: By, status: int | None, cause: str) -> None:
+        self._core.end(self.leg_id, by, status, cause)
