@@ -1,0 +1,275 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The command line, nothing else: reads options and settings, and calls what does the work.
+
+Exit status: 0 fine, 1 failed, 2 wrong usage. A command imports what it calls when it is called, so
+that `dialin config` needs no media plane and `--help` is quick.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import socket
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
+
+import click
+
+from dialin import log
+from dialin.errors import OperatorError
+from dialin.settings import Loaded, Settings, load, pages
+
+if TYPE_CHECKING:
+    from dialin.phone import CallReport
+
+logger = logging.getLogger(__name__)
+
+DEFAULT_FILE = Path("/etc/dialin/dialin.toml")
+FAILED = 1
+
+
+def split_address(text: str) -> tuple[str, int]:
+    """HOST:PORT in two parts, IPv6 addresses without their brackets. Raises ValueError."""
+    parts = urlsplit(f"//{text}")
+    if not parts.hostname or parts.port is None or parts.netloc != text or "@" in text:
+        raise ValueError(f"{text!r} is not HOST:PORT, such as 127.0.0.1:5060")
+    return parts.hostname, parts.port
+
+
+class Address(click.ParamType[str]):
+    """HOST:PORT, checked and left as it is."""
+
+    name = "HOST:PORT"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        """Called by click."""
+        try:
+            split_address(value)
+        except ValueError as error:
+            self.fail(f"{error}.", param, ctx)
+        return str(value)
+
+
+config_option = click.option(
+    "--config",
+    "file",
+    type=click.Path(path_type=Path, dir_okay=False),
+    help=f"Settings as TOML.  [default: {DEFAULT_FILE}, if it exists]",
+)
+log_level_option = click.option(
+    "--log-level",
+    type=click.Choice(["debug", "info", "warning", "error"]),
+    default="warning",
+    show_default=True,
+    help="Least important kind of line on standard error.",
+)
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(package_name="dialin", prog_name="dialin")
+def cli() -> None:
+    """The telephone door to BigBlueButton meetings."""
+
+
+@cli.command()
+@config_option
+def run(file: Path | None) -> None:
+    """Run the service until SIGTERM (calls may finish) or SIGINT (now)."""
+    from dialin import app
+
+    loaded = loaded_from(file)
+    log.set_up(level=loaded.settings.log.level, form=loaded.settings.log.format)
+    for warning in loaded.warnings:
+        logger.warning(warning)
+    sys.exit(asyncio.run(app.run(loaded.settings, ready=lambda: tell_systemd("READY=1"))))
+
+
+@cli.command()
+@click.option("--sip", type=Address(), default="127.0.0.1:5060", show_default=True)
+@click.option("--http", type=Address(), default="127.0.0.1:8080", show_default=True)
+@click.option("--token", help="Token of the API; without one the API is off.")
+@click.option("--call", is_flag=True, help="Place a call, tell its story, and end.")
+@click.option(
+    "--record",
+    type=click.Path(path_type=Path, dir_okay=False),
+    help="Keep what the caller hears as a WAV file; with --call.",
+)
+@log_level_option
+def demo(
+    sip: str, http: str, token: str | None, *, call: bool, record: Path | None, log_level: str
+) -> None:
+    """Run the whole service on loopback, with rooms to call and nothing else installed."""
+    from dialin.demo import run as demonstration
+
+    if record and not call:
+        raise click.UsageError("--record needs --call.")
+    log.set_up(level=log_level, form="logfmt")
+    sys.exit(demonstration.main(sip, http, token, call, record))
+
+
+@cli.command()
+@config_option
+@click.option(
+    "--to", "target", type=Address(), help="Where to call.  [default: the first of sip.listen]"
+)
+@click.option("--number", help="Number to dial.  [default: the first number of the first trunk]")
+@click.option("--caller", default="anonymous", show_default=True, help="Number to call from.")
+@click.option("--pin", default="", help="PIN to key, then #; `-` reads it from standard input.")
+@click.option("--listen-s", type=click.FloatRange(0, 1000), default=10.0, show_default=True)
+@click.option("--talk-hz", type=click.FloatRange(100, 3400), help="Say a tone of this pitch.")
+@click.option("--record", type=click.Path(path_type=Path, dir_okay=False), help="Keep a WAV file.")
+@log_level_option
+def call(
+    file: Path | None,
+    target: str | None,
+    number: str | None,
+    *,
+    caller: str,
+    pin: str,
+    listen_s: float,
+    talk_hz: float | None,
+    record: Path | None,
+    log_level: str,
+) -> None:
+    """Call the service on this machine as a caller would, with an independent phone.
+
+    The phone calls from 127.0.0.1: some trunk's allowed_sources must hold that address.
+    """
+    from dialin import phone
+
+    log.set_up(level=log_level, form="logfmt")
+    if not (target and number):
+        settings = loaded_from(file).settings
+        target, number = target or listening_at(settings), number or first_number(settings)
+    keys = sys.stdin.readline().strip() if pin == "-" else pin
+    host, port = split_address(target)
+    report = phone.place_call(
+        host,
+        port,
+        number,
+        caller=caller,
+        keys=f"{keys}#" if keys else "",
+        listen_s=listen_s,
+        talk_tone_hz=talk_hz,
+        record=record,
+        on_step=lambda step: click.echo(step.value),
+    )
+    for line in story_of(report):
+        click.echo(line)
+    was_heard = report.answered_after_s is not None and report.heard.first_sound_s is not None
+    sys.exit(0 if was_heard else FAILED)
+
+
+@cli.group()
+def config() -> None:
+    """Describe, check and show the settings."""
+
+
+@config.command()
+def example() -> None:
+    """Print a file with every setting in it, explained."""
+    click.echo(pages.example(), nl=False)
+
+
+@config.command()
+def reference() -> None:
+    """Print the reference page of the settings."""
+    click.echo(pages.reference(), nl=False)
+
+
+@config.command()
+def schema() -> None:
+    """Print the JSON schema of the file."""
+    click.echo(pages.schema())
+
+
+@config.command()
+@config_option
+@click.option("--origin", is_flag=True, help="Tell where each value comes from.")
+def show(file: Path | None, *, origin: bool) -> None:
+    """Print the settings in force. Secrets are not shown."""
+    click.echo(pages.in_force(loaded_from(file), with_origin=origin))
+
+
+@config.command()
+@config_option
+def check(file: Path | None) -> None:
+    """Check the settings and tell everything that is wrong with them."""
+    for warning in loaded_from(file).warnings:
+        click.echo(f"warning: {warning}")
+    click.echo("The settings are fine.")
+
+
+def loaded_from(file: Path | None) -> Loaded:
+    """The settings from a file, or from the usual one if there is none. Raises SettingsError."""
+    return load(file or (DEFAULT_FILE if DEFAULT_FILE.exists() else None))
+
+
+def listening_at(settings: Settings) -> str:
+    """Where the service listens, as this machine can call it."""
+    listen = next((at for at in settings.sip.listen if at.transport == "udp"), None)
+    if listen is None:
+        raise OperatorError(
+            "The service does not listen for UDP, which is all that the phone speaks.",
+            "Add a udp entry to sip.listen, or name another target with --to.",
+        )
+    host = "127.0.0.1" if listen.host.is_unspecified else str(listen.host)
+    return f"[{host}]:{listen.port}" if ":" in host else f"{host}:{listen.port}"
+
+
+def first_number(settings: Settings) -> str:
+    """A number that the service answers."""
+    numbers = (number.e164 for trunk in settings.trunks.values() for number in trunk.numbers)
+    return next(numbers, "dialin")
+
+
+def story_of(report: CallReport) -> Iterator[str]:
+    """What a call was like, in a few lines."""
+    if report.answered_after_s is None:
+        status = f", refused with {report.refused_with}" if report.refused_with else ""
+        yield f"The call was not answered{status}."
+        return
+    yield f"Answered after {report.answered_after_s:.1f} s."
+    if report.heard.first_sound_s is None:
+        yield "Nothing was heard."
+    else:
+        yield f"Heard sound for {report.heard.sounding_s():.1f} s."
+    yield f"Hung up after {report.lasted_s:.1f} s by {report.hung_up_by.value}."
+
+
+def tell_systemd(state: str) -> None:
+    """Tell the service manager how we are, where one wants to know (sd_notify(3))."""
+    address = os.environ.get("NOTIFY_SOCKET")
+    if address:
+        with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as notify:
+            notify.sendto(state.encode(), f"\0{address[1:]}" if address[0] == "@" else address)
+
+
+def operator_errors(group: BaseExceptionGroup[OperatorError]) -> Iterator[OperatorError]:
+    """The errors of several tasks, one after another."""
+    for error in group.exceptions:
+        if isinstance(error, BaseExceptionGroup):
+            yield from operator_errors(error)
+        else:
+            yield error
+
+
+def main() -> None:
+    """The entry point: what an operator can mend is told in a sentence, not as a traceback."""
+    failures: list[OperatorError] = []
+    try:
+        cli(prog_name="dialin")
+    except* OperatorError as group:
+        failures.extend(operator_errors(group))
+    for failure in failures:
+        for line in str(failure).splitlines():
+            click.echo(f"dialin: {line}", err=True)
+    sys.exit(FAILED)
+
+
+if __name__ == "__main__":
+    main()
