@@ -85,7 +85,9 @@ class PinEntry:
 class Sounding(Protocol):
     """What the line needs of a media leg."""
 
-    digits: asyncio.Queue[Digit]
+    @property
+    def digits(self) -> asyncio.Queue[Digit]:
+        """Keys as they come. Caller-controlled."""
 
     async def play(self, clips: Sequence[Path], *, repeat: bool = False) -> None:
         """Play clips to the last frame; cancelling stops at a frame boundary."""

@@ -7,13 +7,13 @@ Holds labels and counts, never a number (see `caller`). How a call is run is `ca
 from __future__ import annotations
 
 import asyncio
-from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from enum import StrEnum
 from time import monotonic
+from typing import Protocol
 
 from dialin.events import BUSY, DRAINING, INTERNAL_ERROR, CallError, EndReason
 
@@ -63,12 +63,26 @@ class CallSnapshot:
     """Interarrival jitter of the caller's RTP (RFC 3550 §6.4.1)."""
 
 
+class Tally(Protocol):
+    """Who counts calls. Labels are names from the settings and words of the program only."""
+
+    def call_came(self, trunk: str) -> None:
+        """A trunk sent an INVITE that begins a call."""
+
+    def call_ended(self, trunk: str, reason: EndReason) -> None:
+        """A call ended, or was refused."""
+
+    def stage_ended(self, stage: CallState, seconds: float) -> None:
+        """A call left a stage."""
+
+
 class CallRecord:
     """The writable side of one table entry; belongs to the call that was admitted."""
 
-    def __init__(self, snapshot: CallSnapshot, began_s: float) -> None:
+    def __init__(self, snapshot: CallSnapshot, tally: Tally) -> None:
         self._snapshot = snapshot
-        self._began_s = began_s
+        self._tally = tally
+        self._began_s = self._stage_began_s = monotonic()
         self.reason: EndReason = INTERNAL_ERROR
         """How the call ended. Stays internal-error unless the story says otherwise."""
 
@@ -89,6 +103,9 @@ class CallRecord:
 
     def is_now(self, state: CallState) -> None:
         """The call has moved on."""
+        now = monotonic()
+        self._tally.stage_ended(self._snapshot.state, now - self._stage_began_s)
+        self._stage_began_s = now
         self._snapshot = replace(self._snapshot, state=state)
 
     def speaks(self, codec: str) -> None:
@@ -111,16 +128,13 @@ class CallRecord:
 class Registry:
     """Live calls and the gate in front of them."""
 
-    def __init__(self, max_calls: int) -> None:
+    def __init__(self, max_calls: int, tally: Tally) -> None:
         self._max_calls = max_calls
+        self._tally = tally
         self._calls: dict[str, CallRecord] = {}
         self._draining = False
         self._empty = asyncio.Event()
         self._empty.set()
-        self.ended: Counter[EndReason] = Counter()
-        """How many calls ended, by reason."""
-        self.on_end: Callable[[CallRecord], None] = lambda record: None
-        """Told once for each call, when it has ended."""
 
     def __len__(self) -> int:
         return len(self._calls)
@@ -136,12 +150,13 @@ class Registry:
 
         Raises CallError with BUSY or DRAINING, before any work was done for the call.
         """
-        if self._draining:
-            raise self._refused(DRAINING)
-        if len(self._calls) >= self._max_calls:
-            raise self._refused(BUSY)
+        self._tally.call_came(trunk)
+        if self._draining or len(self._calls) >= self._max_calls:
+            refusal = DRAINING if self._draining else BUSY
+            self._tally.call_ended(trunk, refusal)
+            raise CallError(refusal)
         record = CallRecord(
-            CallSnapshot(call_id, trunk, number_called, started_at=datetime.now(UTC)), monotonic()
+            CallSnapshot(call_id, trunk, number_called, started_at=datetime.now(UTC)), self._tally
         )
         self._calls[call_id] = record
         self._empty.clear()
@@ -151,12 +166,7 @@ class Registry:
             del self._calls[call_id]
             if not self._calls:
                 self._empty.set()
-            self.ended[record.reason] += 1
-            self.on_end(record)
-
-    def _refused(self, reason: EndReason) -> CallError:
-        self.ended[reason] += 1
-        return CallError(reason)
+            self._tally.call_ended(trunk, record.reason)
 
     def snapshots(self) -> tuple[CallSnapshot, ...]:
         """All live calls, oldest first."""
