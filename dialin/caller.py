@@ -200,11 +200,11 @@ class RoomLabels:
     """The names under which callers appear, each of them once in a room."""
 
     def __init__(
-        self, *, number: str = "xxx-xxx-{digits}", withheld: str = "Phone caller {count}"
+        self, *, number: str = "xxx-xxx-{digits}", withheld: str = "Phone caller {n}"
     ) -> None:
         """Templates are the operator's. Raises OperatorError where BBB could misread a label."""
         self._number = _checked(number, "{digits}", SHOWN_DIGITS + _ORDINAL_CHARS)
-        self._withheld = _checked(withheld, "{count}", _ORDINAL_CHARS)
+        self._withheld = _checked(withheld, "{n}", _ORDINAL_CHARS)
         self._taken: defaultdict[Hashable, set[str]] = defaultdict(set)
 
     def claim(self, room_key: Hashable, caller: Caller, *, hide_digits: bool = False) -> str:
@@ -223,7 +223,7 @@ class RoomLabels:
 
     def _candidates(self, digits: str) -> Iterator[str]:
         if not digits:
-            return (self._withheld.replace("{count}", str(ordinal)) for ordinal in count(1))
+            return (self._withheld.replace("{n}", str(ordinal)) for ordinal in count(1))
         first = self._number.replace("{digits}", digits)
         return chain([first], (f"{first} ({ordinal})" for ordinal in count(2)))
 

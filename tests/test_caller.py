@@ -330,12 +330,12 @@ class TestRoomLabels:
         assert not labels._taken
 
     def test_follow_the_operators_templates(self) -> None:
-        labels = RoomLabels(number="Telefon ...{digits}", withheld="Telefon (anonym) {count}")
+        labels = RoomLabels(number="Telefon ...{digits}", withheld="Telefon (anonym) {n}")
         assert labels.claim(ROOM, german(MOBILE)) == "Telefon ...0594"
         assert labels.claim(ROOM, Caller.withheld()) == "Telefon (anonym) 1"
 
     def test_of_both_kinds_never_meet(self) -> None:
-        labels = RoomLabels(number="Phone {digits}", withheld="Phone {count}")
+        labels = RoomLabels(number="Phone {digits}", withheld="Phone {n}")
         taken = [labels.claim(ROOM, german("1234561")), labels.claim(ROOM, Caller.withheld())]
         taken.append(labels.claim(ROOM, german("1234561")))
         assert taken == ["Phone 61", "Phone 1", "Phone 61 (2)"]
@@ -369,7 +369,7 @@ class TestRoomLabels:
         with pytest.raises(OperatorError, match="cannot be shown"):
             RoomLabels(number=template)
         with pytest.raises(OperatorError, match="cannot be shown"):
-            RoomLabels(withheld=template.replace("{digits}", "{count}"))
+            RoomLabels(withheld=template.replace("{digits}", "{n}"))
 
     @given(st.lists(st.text(), max_size=8), st.booleans())
     def test_are_safe_whatever_the_callers_wrote(self, texts: list[str], hide: bool) -> None:
