@@ -35,7 +35,7 @@ from dialin.demo.mixer_messages import (
     decode,
     encode,
 )
-from dialin.demo.mixing import FRAME, LAWS, Chime, Intake, Law, mix
+from dialin.demo.mixing import FRAME, Chime, Intake, Law, law_of, mix
 from dialin.events import Codec
 from dialin.wire import rtp, tone
 from dialin.wire.dtmf import EventDigits
@@ -74,7 +74,7 @@ class Member:
         self.socket = bound
         self.seat: Join | None = None
         """What was asked for; None before the member has joined."""
-        self.law: Law = LAWS[Codec.PCMU]
+        self.law = law_of(Codec.PCMU)
         self.intake = Intake()
         self.said: deque[bytes] = deque(maxlen=MEMORY_FRAMES)
         self.heard: deque[bytes] = deque(maxlen=MEMORY_FRAMES)
@@ -90,7 +90,7 @@ class Member:
     def join(self, seat: Join) -> None:
         """Send to, and listen to, the far end that the seat names."""
         self.seat = seat
-        self.law = LAWS[Codec(seat.codec)]
+        self.law = law_of(Codec(seat.codec))
         self._far_end = (seat.host, seat.port)
         self._payload_type = seat.payload_type
 
@@ -142,16 +142,16 @@ class Member:
     def sounds(self, frequencies_hz: Iterable[float]) -> Heard:
         """What was said and heard of late."""
         wanted = list(frequencies_hz)
-        said_level, said = _analysed(self.law, self.said, wanted)
-        heard_level, heard = _analysed(self.law, self.heard, wanted)
+        said_level, said = _analysed(self.law.codec, self.said, wanted)
+        heard_level, heard = _analysed(self.law.codec, self.heard, wanted)
         return Heard(said_level, said, heard_level, heard)
 
 
 def _analysed(
-    law: Law, frames: Iterable[bytes], frequencies_hz: list[float]
+    codec: Codec, frames: Iterable[bytes], frequencies_hz: list[float]
 ) -> tuple[float, list[float]]:
     """Level, and the peak amplitude of each frequency."""
-    samples = law.decode(b"".join(frames))
+    samples = law_of(codec).decode(b"".join(frames))
     amplitudes = [math.sqrt(2 * tone.power(samples, hertz)) for hertz in frequencies_hz]
     return math.sqrt(tone.mean_square(samples)), amplitudes
 

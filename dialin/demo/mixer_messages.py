@@ -36,7 +36,7 @@ class Join:
     port: int
     """As `host`."""
     codec: str
-    """PCMU or PCMA."""
+    """PCMU, PCMA or G722."""
     payload_type: int
     """Of the codec."""
     telephone_event: int

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Mixing G.711 frame by frame: everybody hears all others, nobody hears himself.
+"""Mixing frame by frame: everybody hears all others, nobody hears himself.
 
 Only frames with sound in them are decoded, and all who are silent share one encoded mix, so a
 large room with few talkers costs little. Sockets and time are left to `mixer`.
@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from operator import add, sub
 from typing import TypeVar
 
+from dialin.demo import g722
 from dialin.events import Codec
 from dialin.wire import g711, tone
 
@@ -35,25 +36,26 @@ Key = TypeVar("Key", bound=Hashable)
 
 @dataclass(frozen=True, slots=True)
 class Law:
-    """One of the two laws of G.711, and what mixing asks of it."""
+    """A codec as mixing needs it."""
 
     codec: Codec
-    """PCMU or PCMA."""
+    """Which it is."""
     decode: Callable[[bytes], array[int]]
     """Octets to samples."""
     encode: Callable[[Iterable[int]], bytes]
     """Samples to octets."""
     silence: bytes
     """One frame of it."""
-    loud: bytes
-    """The octets that stand for samples of QUIET_PEAK and above."""
-
-    def has_sound(self, frame: bytes) -> bool:
-        """Whether anything can be heard in a frame."""
-        return len(frame.translate(None, self.loud)) < len(frame)
+    has_sound: Callable[[bytes], bool]
+    """Whether anything can be heard in a frame; answered without decoding it."""
 
 
-def _law(
+def law_of(codec: Codec) -> Law:
+    """The law for one stream each way. That of G.722 keeps state, so it serves no second one."""
+    return _G711.get(codec) or _g722()
+
+
+def _g711(
     codec: Codec,
     decode: Callable[[bytes], array[int]],
     encode: Callable[[Iterable[int]], bytes],
@@ -61,12 +63,22 @@ def _law(
 ) -> Law:
     samples = decode(bytes(range(256)))
     loud = bytes(octet for octet in range(256) if abs(samples[octet]) >= QUIET_PEAK)
-    return Law(codec, decode, encode, bytes((zero,)) * FRAME, loud)
+
+    def has_sound(frame: bytes) -> bool:
+        return len(frame.translate(None, loud)) < len(frame)
+
+    return Law(codec, decode, encode, bytes((zero,)) * FRAME, has_sound)
 
 
-LAWS: Mapping[Codec, Law] = {
-    Codec.PCMU: _law(Codec.PCMU, g711.ulaw_decode, g711.ulaw_encode, g711.ULAW_SILENCE),
-    Codec.PCMA: _law(Codec.PCMA, g711.alaw_decode, g711.alaw_encode, g711.ALAW_SILENCE),
+def _g722() -> Law:
+    silence = bytes((g722.SILENCE,)) * FRAME
+    decode, encode = g722.Decoder().decode, g722.Encoder().encode
+    return Law(Codec.G722, decode, encode, silence, lambda frame: frame != silence)
+
+
+_G711: Mapping[Codec, Law] = {
+    Codec.PCMU: _g711(Codec.PCMU, g711.ulaw_decode, g711.ulaw_encode, g711.ULAW_SILENCE),
+    Codec.PCMA: _g711(Codec.PCMA, g711.alaw_decode, g711.alaw_encode, g711.ALAW_SILENCE),
 }
 
 
@@ -101,15 +113,16 @@ def mix(
     said = {key: law.decode(frame) for key, (law, frame) in frames.items() if law.has_sound(frame)}
     sources: list[Sequence[int]] = [*said.values(), *extra]
     total = _sum(sources)
-    shared = {law.codec: _encoded(law, total) for law, _ in frames.values()}
+    shared: dict[Law, bytes] = {}
     heard: dict[Key, bytes] = {}
     for key, (law, _) in frames.items():
-        if key not in said:
-            heard[key] = shared[law.codec]
-        elif len(sources) == 1:
-            heard[key] = law.silence
-        else:
-            heard[key] = _encoded(law, list(map(sub, total, said[key])))
+        if key in said:
+            others = list(map(sub, total, said[key])) if len(sources) > 1 else ()
+            heard[key] = _encoded(law, others)
+            continue
+        if law not in shared:
+            shared[law] = _encoded(law, total)
+        heard[key] = shared[law]
     return heard
 
 

@@ -30,13 +30,13 @@ from dialin.demo.mixer_messages import (
     decode,
     encode,
 )
-from dialin.demo.mixing import FRAME, LAWS
+from dialin.demo.mixing import FRAME, law_of
 from dialin.events import Codec
 from dialin.wire import rtp, tone
 from dialin.wire.dtmf import event_packets
 
 WAIT_S = 10.0
-ULAW = LAWS[Codec.PCMU]
+ULAW = law_of(Codec.PCMU)
 TONE = ULAW.encode(tone.sine(450, 20))
 
 
@@ -180,7 +180,7 @@ class TestMembers:
         bench.seat("c", "99998", other)
         for _ in range(4):
             talker.send(port, TONE)
-        as_alaw = LAWS[Codec.PCMA].encode(ULAW.decode(TONE))
+        as_alaw = law_of(Codec.PCMA).encode(ULAW.decode(TONE))
         assert any(listener.receive()[1] == as_alaw for _ in range(50))
         heard = {other.receive()[1] for _ in range(50)} | {talker.receive()[1] for _ in range(50)}
         assert heard == {ULAW.silence}

@@ -8,18 +8,18 @@ import pytest
 from dialin.demo.mixing import (
     CHIME_HZ,
     FRAME,
-    LAWS,
     MOST_OCTETS,
     START_OCTETS,
     Chime,
     Intake,
     Law,
+    law_of,
     mix,
 )
 from dialin.events import Codec
 from dialin.wire import tone
 
-ULAW, ALAW = LAWS[Codec.PCMU], LAWS[Codec.PCMA]
+ULAW, ALAW = law_of(Codec.PCMU), law_of(Codec.PCMA)
 
 
 def tone_frame(law: Law, frequency_hz: float, *, amplitude: int = 8000) -> bytes:
@@ -59,7 +59,7 @@ class TestMix:
         assert heard["b"] is heard["c"] is heard["d"]
 
     def test_when_nobody_talks_nothing_is_decoded(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        law = Law(Codec.PCMU, NotImplemented, NotImplemented, ULAW.silence, ULAW.loud)
+        law = Law(Codec.PCMU, NotImplemented, NotImplemented, ULAW.silence, ULAW.has_sound)
         assert mix({"a": (law, law.silence), "b": (law, law.silence)}) == dict.fromkeys(
             "ab", law.silence
         )
@@ -84,6 +84,37 @@ class TestMix:
         assert not has_tone(ULAW, heard["a"], 450)
         assert has_tone(ULAW, heard["b"], 1000)
         assert has_tone(ULAW, heard["b"], 450)
+
+    def test_wide_band_and_narrow_band_members_hear_each_other(self) -> None:
+        near, far = law_of(Codec.G722), law_of(Codec.G722)
+        wide, narrow = b"", b""
+        sine = tone.sine(700, 200)
+        for at in range(0, len(sine), FRAME):
+            frame = far.encode(sine[at : at + FRAME])
+            heard = mix({"w": (near, frame), "n": (ULAW, tone_frame(ULAW, 450))})
+            wide, narrow = wide + heard["w"], narrow + heard["n"]
+        assert has_tone(ULAW, narrow, 700)
+        assert has_tone(far, wide, 450)
+        assert not has_tone(law_of(Codec.G722), wide, 700)
+
+    def test_each_wide_band_stream_has_its_own_state(self) -> None:
+        laws = {name: law_of(Codec.G722) for name in "ab"}
+        heard = mix(
+            {
+                **{name: (law, law.silence) for name, law in laws.items()},
+                "c": (ULAW, tone_frame(ULAW, 450)),
+            }
+        )
+        assert (
+            heard["a"]
+            == heard["b"]
+            == law_of(Codec.G722).encode(ULAW.decode(tone_frame(ULAW, 450)))
+        )
+
+    def test_wide_band_silence_is_not_decoded(self) -> None:
+        law = law_of(Codec.G722)
+        heard = mix({"a": (law, law.silence), "b": (ULAW, ULAW.silence)})
+        assert heard == {"a": law.silence, "b": ULAW.silence}
 
     def test_an_empty_room(self) -> None:
         assert mix({}, [tone.sine(450, 20)]) == {}
