@@ -1,0 +1,228 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Enter and leave a BigBlueButton voice conference: the outgoing leg into FreeSWITCH.
+
+BBB takes a SIP call to `<voiceBridge>@<server>` for a phone caller and reads the caller's identity
+out of the caller-ID name, so everything that enters it is built here from a strict alphabet and
+checked (bbb-common: akka-bbb-fsesl, ESLEventListener.java). The INVITE is made from nothing but
+the room, the label and the pseudonym: no header of the trunk leg can reach it.
+
+Which room, which label: `pin` and `caller`. Joining the two legs' audio: `call`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import ipaddress
+import re
+import secrets
+import socket
+from collections.abc import Mapping, Sequence
+from contextlib import AsyncExitStack, suppress
+from dataclasses import dataclass
+from typing import Protocol
+
+from dialin.errors import PeerError
+from dialin.events import (
+    CONFERENCE_REFUSED,
+    CONFERENCE_UNREACHABLE,
+    INTERNAL_ERROR,
+    CallError,
+    Codec,
+    EndReason,
+)
+from dialin.media.engine import LegSettings, MediaEngine, MediaLeg
+from dialin.rooms import Room
+from dialin.sip import LegEnd, LegGone, OutgoingLeg, Refused
+from dialin.wire import sdp
+from dialin.wire.flow import Flow
+
+TELEPHONE_EVENT = 101
+"""The only payload type on which BBB's FreeSWITCH profile hears keys (`rfc2833-pt 101`)."""
+
+SAFE_LABEL = re.compile(r"[A-Za-z0-9 ().-]{1,32}")
+BBB_MARKS = ("bbbid", "global_audio", "listenonly")
+"""What BBB reads an identity out of. None can pass SAFE_LABEL with its own punctuation; the words
+are refused all the same, because BBB's patterns have changed before."""
+REFUSED_NAMES = frozenset(
+    {"0000000000", "anonymous", "unknown", "private", "restricted", "withheld"}
+)
+"""Names and numbers that BBB's dialplan rejects (bigbluebutton#22847)."""
+VOICE_BRIDGE = re.compile(r"[0-9]{5,11}")
+"""What BBB's dialplan takes for a conference (default/bbb_conference.xml)."""
+RESOLVE_WITHIN_S = 5.0
+PSEUDONYM = re.compile(r"[0-9]{6,20}")
+
+
+@dataclass(frozen=True, slots=True)
+class VoiceServer:
+    """Where the FreeSWITCH of one BBB server listens."""
+
+    host: str
+    """Host name or address, from the settings."""
+    port: int
+    """SIP port, 5060 on a stock BBB server."""
+    transport: str
+    """UDP or TCP."""
+    media_networks: tuple[str, ...]
+    """Networks its RTP may come from; empty: the signalling address alone."""
+
+
+class Signalling(Protocol):
+    """What is needed of the SIP endpoint."""
+
+    def local_host_for(self, flow: Flow) -> str:
+        """The address of ours that this peer can reach."""
+
+    async def invite(
+        self,
+        uri: str,
+        flow: Flow,
+        *,
+        from_display: str,
+        from_user: str,
+        offer: bytes,
+        headers: Sequence[tuple[str, str]] = (),
+        answer_within_s: float = 60,
+    ) -> OutgoingLeg:
+        """Send an INVITE."""
+
+
+@dataclass(frozen=True, slots=True)
+class ConferenceLeg:
+    """A caller's seat in a voice conference."""
+
+    media: MediaLeg
+    """The conference's side of the audio; sending already."""
+    ended: asyncio.Future[LegEnd]
+    """Set when the conference ends the leg, or the leg is lost."""
+    sip: OutgoingLeg
+    """The signalling side."""
+
+    async def leave(self) -> None:
+        """Hang up and free the port. May be called again."""
+        self.sip.hang_up()
+        await self.media.close()
+
+
+class BbbVoice:
+    """The way into the voice conferences of all configured BBB servers."""
+
+    def __init__(
+        self,
+        signalling: Signalling,
+        media: MediaEngine,
+        servers: Mapping[str, VoiceServer],
+        *,
+        answer_within_s: float = 20.0,
+    ) -> None:
+        self._signalling = signalling
+        self._media = media
+        self._servers = dict(servers)
+        self._answer_within_s = answer_within_s
+        self._addresses: set[str] = set()
+
+    async def look_up(self) -> None:
+        """Learn the servers' addresses. One that does not resolve now is tried again at a call."""
+        for server in self._servers.values():
+            with suppress(CallError):
+                await self._resolve(server)
+
+    def knows(self, host: str) -> bool:
+        """Whether a voice server has this address."""
+        return host in self._addresses
+
+    async def join(
+        self, room: Room, *, label: str, pseudonym: str, codec: Codec, beside: MediaLeg
+    ) -> ConferenceLeg:
+        """Take a seat in the room's conference, to be bridged with the leg `beside` it.
+
+        Raises CallError: conference-unreachable when nobody answers in time, conference-refused
+        when the server says no or answers with media that cannot be used. Nothing half-taken
+        stays behind, or BBB would list a caller who is not there.
+        """
+        require_safe(room.voice_bridge, label, pseudonym)
+        server = self._servers[room.server]
+        flow = await self._resolve(server)
+        host = self._signalling.local_host_for(flow)
+        async with AsyncExitStack() as undo:
+            media = await self._media.open(
+                host=host, allowed=server.media_networks or (flow.host,), beside=beside
+            )
+            undo.push_async_callback(media.close)
+            local = sdp.LocalMedia(host, media.rtp_port, secrets.randbits(31), 1)
+            offer = sdp.offer(local, [codec], telephone_event=TELEPHONE_EVENT)
+            sip = await self._signalling.invite(
+                f"sip:{room.voice_bridge}@{bracketed(server.host)}:{server.port}",
+                flow,
+                from_display=label,
+                from_user=pseudonym,
+                offer=bytes(offer),
+                answer_within_s=self._answer_within_s,
+            )
+            undo.callback(sip.hang_up)
+            remote = await self._answer_to(sip, offer)
+            await media.configure(LegSettings.toward(remote, in_band_digits=False))
+            await media.start()
+            undo.pop_all()
+        return ConferenceLeg(media, sip.ended, sip)
+
+    async def _resolve(self, server: VoiceServer) -> Flow:
+        """Where the server's SIP port is. Raises CallError when its name does not resolve."""
+        try:
+            host = str(ipaddress.ip_address(server.host))
+        except ValueError:
+            host = await address_of(server.host, server.port)  # the operator's word, no peer's
+        self._addresses.add(host)
+        return Flow(server.transport, host, server.port)
+
+    async def _answer_to(self, sip: OutgoingLeg, offer: sdp.SessionDescription) -> sdp.RemoteMedia:
+        try:
+            return sdp.accept_answer(offer, sdp.SessionDescription.parse(await sip.answered()))
+        except LegGone as gone:
+            raise CallError(CONFERENCE_UNREACHABLE) from gone
+        except Refused as refused:
+            raise CallError(reason_for(refused.status)) from refused
+        except PeerError as unusable:
+            raise CallError(CONFERENCE_REFUSED) from unusable
+
+
+def require_safe(voice_bridge: str, label: str, pseudonym: str) -> None:
+    """The last gate before BBB: raises CallError for anything BBB could read otherwise.
+
+    What comes here is built by `caller` and BBB itself, so a refusal is a fault of ours.
+    """
+    folded = label.lower()
+    safe = (
+        SAFE_LABEL.fullmatch(label)
+        and not any(mark in re.sub(r"[^a-z_]", "", folded) for mark in BBB_MARKS)
+        and folded.strip() not in REFUSED_NAMES | {""}
+        and PSEUDONYM.fullmatch(pseudonym)
+        and pseudonym not in REFUSED_NAMES
+        and VOICE_BRIDGE.fullmatch(voice_bridge)
+    )
+    if not safe:
+        raise CallError(INTERNAL_ERROR)
+
+
+def reason_for(status: int) -> EndReason:
+    """Whether a final response means that the server is not there or does not want us.
+
+    BBB's FreeSWITCH answers 480 to an unauthorised caller and 404 to what is no conference.
+    """
+    is_absent = status == 408 or (status >= 500 and status != 603)
+    return CONFERENCE_UNREACHABLE if is_absent else CONFERENCE_REFUSED
+
+
+async def address_of(name: str, port: int) -> str:
+    """The first address of a host name. Raises CallError when there is none in time."""
+    try:
+        async with asyncio.timeout(RESOLVE_WITHIN_S):
+            found = await asyncio.get_running_loop().getaddrinfo(name, port, type=socket.SOCK_DGRAM)
+    except (OSError, TimeoutError) as error:
+        raise CallError(CONFERENCE_UNREACHABLE) from error
+    return str(found[0][4][0])
+
+
+def bracketed(host: str) -> str:
+    """A host as a URI writes it: IPv6 in brackets (RFC 3261 §25.1)."""
+    return f"[{host}]" if ":" in host else host
