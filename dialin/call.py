@@ -1,0 +1,439 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The story of one call, top to bottom.
+
+A caller is answered, asked for a PIN, led into the room and kept there until somebody hangs up.
+`Call.run` is that story; each step is a method below it, in order. A step that cannot go on raises
+CallError with the EndReason; whoever hangs up meanwhile ends the story the same way. However it
+ends, both legs go down, the ports are freed, and there is one log line and one count.
+
+Protocol, media, sounds, PINs and rooms are the business of the modules this one imports.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import random
+import secrets
+from collections.abc import AsyncIterator, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
+from dataclasses import dataclass
+from time import monotonic
+from typing import Any, Protocol, TypeVar
+
+from dialin.bbb_voice import BbbVoice, ConferenceLeg
+from dialin.caller import RoomLabels
+from dialin.errors import PeerError
+from dialin.events import (
+    AMBIGUOUS_PIN,
+    BAD_OFFER,
+    BUSY,
+    CANCELLED,
+    CONFERENCE_LOST,
+    CONFERENCE_MEDIA_LOST,
+    CONFERENCE_REFUSED,
+    CONFERENCE_UNREACHABLE,
+    DIRECTORY_DOWN,
+    HUNG_UP_EARLY,
+    INTERNAL_ERROR,
+    LEFT_ROOM,
+    MEDIA_LOST,
+    MEDIA_WORKER_LOST,
+    MEETING_ENDED,
+    NO_ACK,
+    NO_COMMON_CODEC,
+    NO_PIN,
+    STOPPED,
+    TRUNK_LOST,
+    WAITED_TOO_LONG,
+    WRONG_PIN,
+    CallError,
+    Codec,
+    EndReason,
+)
+from dialin.ivr import Entered, Line, NothingKeyed, PinRules
+from dialin.media.engine import (
+    LegSettings,
+    LegStatistics,
+    MediaEngine,
+    MediaLeg,
+    MediaRefused,
+    NoMediaPort,
+)
+from dialin.pin import (
+    Ambiguous,
+    Attempts,
+    DirectoryDown,
+    Found,
+    Outcome,
+    PinDesk,
+    TooManyGuesses,
+    UnknownPin,
+)
+from dialin.registry import CallRecord, CallState
+from dialin.rooms import Room, Rooms
+from dialin.sip import IncomingLeg, LegEnd, LegGone
+from dialin.sounds import PromptId, Prompts
+from dialin.trunk import Dialled
+from dialin.wire import sdp
+
+Fault = TypeVar("Fault", bound=Exception)
+
+log = logging.getLogger(__name__)
+
+FAREWELLS: dict[EndReason, tuple[PromptId, ...]] = {
+    WRONG_PIN: (PromptId.TOO_MANY_TRIES, PromptId.GOODBYE),
+    NO_PIN: (PromptId.GOODBYE,),
+    AMBIGUOUS_PIN: (PromptId.AMBIGUOUS, PromptId.GOODBYE),
+    DIRECTORY_DOWN: (PromptId.UNREACHABLE, PromptId.GOODBYE),
+    WAITED_TOO_LONG: (PromptId.WAITED_TOO_LONG, PromptId.GOODBYE),
+    CONFERENCE_UNREACHABLE: (PromptId.UNREACHABLE, PromptId.GOODBYE),
+    CONFERENCE_REFUSED: (PromptId.UNREACHABLE, PromptId.GOODBYE),
+    CONFERENCE_LOST: (PromptId.UNREACHABLE, PromptId.GOODBYE),
+    CONFERENCE_MEDIA_LOST: (PromptId.UNREACHABLE, PromptId.GOODBYE),
+    MEETING_ENDED: (PromptId.MEETING_ENDED, PromptId.GOODBYE),
+}
+"""What a caller who is still there hears before we hang up."""
+
+REFUSALS: dict[type[PeerError], tuple[int, EndReason, str]] = {
+    sdp.NoCommonCodec: (488, NO_COMMON_CODEC, "no codec in common"),
+    sdp.EncryptionRequired: (488, NO_COMMON_CODEC, "encrypted audio is not in this version"),
+    sdp.MalformedSdp: (400, BAD_OFFER, "the session description cannot be read"),
+    PeerError: (488, BAD_OFFER, "the session description cannot be used"),
+}
+"""What a caller's side is told about SDP that leads to no call; the first that fits counts."""
+
+WORDS: dict[type[Outcome], str] = {
+    Found: "found",
+    UnknownPin: "unknown",
+    Ambiguous: "ambiguous",
+    DirectoryDown: "directory-down",
+    TooManyGuesses: "too-many-guesses",
+}
+"""What the metrics call each outcome of looking a PIN up."""
+
+RETRY_AFTER_S = (5, 30)
+"""What a refused call is asked to wait; spread, so that they do not all come back at once."""
+FAREWELL_WITHIN_S = 20.0
+MEASURE_EVERY_S = 5.0
+
+
+@dataclass(frozen=True, slots=True)
+class CallPolicy:
+    """How calls are treated, from the settings."""
+
+    codecs: tuple[Codec, ...]
+    """Codecs offered to callers, best first."""
+    pin_rules: PinRules
+    """How a PIN is keyed."""
+    pin_tries: int
+    """Wrong PINs a call may have."""
+    wait_for_room_s: float
+    """How long a caller may wait for a meeting that has not begun."""
+    wait_for_directory_s: float
+    """How long a caller with a PIN is kept while BBB's API does not answer."""
+    remind_every_s: float
+    """Pause between two spoken states while waiting."""
+    hide_digits: bool = False
+    """Whether labels show no digits at all."""
+    advertised_host: str | None = None
+    """The address trunks reach us at, where it is not the one we bind (NAT)."""
+
+
+class Tally(Protocol):
+    """Who counts what happens in calls. Nothing about a person."""
+
+    def pin_keyed(self, result: str) -> None:
+        """A PIN was looked up; `result` is kebab-case."""
+
+    def leg_ended(self, leg: str, figures: LegStatistics) -> None:
+        """A leg, `trunk` or `bbb`, ended with these figures."""
+
+
+@dataclass(frozen=True, slots=True)
+class House:
+    """What every call works with; built once by `app`."""
+
+    media: MediaEngine
+    prompts: Prompts
+    pins: PinDesk
+    rooms: Rooms
+    voice: BbbVoice
+    labels: RoomLabels
+    pseudonym_key: bytes
+    """Keys the pseudonyms; lives in memory only."""
+    policy: CallPolicy
+    tally: Tally
+
+
+class Call:
+    """One call."""
+
+    def __init__(
+        self,
+        leg: IncomingLeg,
+        dialled: Dialled,
+        record: CallRecord,
+        house: House,
+        *,
+        media_networks: Sequence[str],
+    ) -> None:
+        self._leg = leg
+        self._dialled = dialled
+        self._record = record
+        self._house = house
+        self._policy = house.policy
+        self._media_networks = tuple(media_networks) or (leg.flow.host,)
+        self._undo = AsyncExitStack()
+        self._media: MediaLeg
+        self._line: Line
+        self._codec: Codec
+
+    async def run(self) -> None:
+        """From the INVITE to the last BYE."""
+        async with self._undo:
+            try:
+                async with asyncio.TaskGroup() as tasks:
+                    await self._answer()
+                    tasks.create_task(self._until_the_caller_leaves())
+                    tasks.create_task(self._measure())
+                    room = await self._opened(await self._find_room())
+                    async with self._seat_in(room) as seat:
+                        await self._stay(seat)
+            except* CallError as ended:
+                self._record.reason = first(ended).reason
+            except* MediaRefused as refused:
+                self._record.reason = reason_for_silence(first(refused).cause, MEDIA_LOST)
+            except* Exception as fault:
+                self._record.reason = INTERNAL_ERROR
+                log.exception("a call failed", exc_info=fault)
+            self._record.is_now(CallState.ENDING)
+            await self._take_leave()
+
+    async def _answer(self) -> None:
+        """Agree on media, send the 200, wait for the ACK; no RTP leaves before it."""
+        self._undo.callback(self._leg.hang_up)
+        try:
+            self._media = await self._house.media.open(
+                host=self._leg.local_host, allowed=self._media_networks
+            )
+        except NoMediaPort as full:
+            send_elsewhere(self._leg)
+            raise CallError(BUSY) from full
+        self._undo.push_async_callback(self._close_media)
+        local = sdp.LocalMedia(
+            self._policy.advertised_host or self._leg.local_host,
+            self._media.rtp_port,
+            session_id=secrets.randbits(31),
+            session_version=1,
+        )
+        remote = await self._agree(local)
+        self._codec = remote.codec
+        self._record.speaks(remote.codec.value)
+        self._line = Line(
+            self._media,
+            self._house.prompts,
+            language=self._dialled.language or self._house.prompts.languages[0],
+            codec=remote.codec,
+        )
+        await self._media.start()
+
+    async def _close_media(self) -> None:
+        self._house.tally.leg_ended("trunk", await self._media.statistics())
+        await self._media.close()
+
+    async def _agree(self, local: sdp.LocalMedia) -> sdp.RemoteMedia:
+        """Offer and answer (RFC 3264): theirs first or, where the INVITE has no SDP, ours."""
+        try:
+            if self._leg.offer is None:
+                return await self._agree_on_our_offer(local)
+            return await self._agree_on_their_offer(self._leg.offer, local)
+        except LegGone as gone:
+            raise CallError(self._reason_for(gone.end)) from gone
+        except PeerError as unusable:
+            status, reason, warning = next(
+                refusal for kind, refusal in REFUSALS.items() if isinstance(unusable, kind)
+            )
+            self._leg.reject(status, warning=warning)
+            raise CallError(reason) from unusable
+
+    async def _agree_on_their_offer(self, offer: bytes, local: sdp.LocalMedia) -> sdp.RemoteMedia:
+        answer, remote = sdp.answer(sdp.SessionDescription.parse(offer), local, self._policy.codecs)
+        await self._media.configure(LegSettings.toward(remote, in_band_digits=True))
+        await self._leg.answer(bytes(answer))
+        return remote
+
+    async def _agree_on_our_offer(self, local: sdp.LocalMedia) -> sdp.RemoteMedia:
+        ours = sdp.offer(local, self._policy.codecs)
+        theirs = sdp.SessionDescription.parse(await self._leg.answer(bytes(ours)) or b"")
+        remote = sdp.accept_answer(ours, theirs)
+        await self._media.configure(LegSettings.toward(remote, in_band_digits=True))
+        return remote
+
+    async def _find_room(self) -> Room:
+        """Ask for the PIN until it names a room or the tries are used up."""
+        self._record.is_now(CallState.PIN)
+        attempts = Attempts(self._policy.pin_tries)
+        silences = 0
+        prompts: tuple[PromptId, ...] = (PromptId.WELCOME, PromptId.ENTER_PIN)
+        while True:
+            match await self._line.ask_pin(self._policy.pin_rules, *prompts):
+                case NothingKeyed():
+                    silences += 1
+                    if silences >= self._policy.pin_tries:
+                        raise CallError(NO_PIN)
+                    prompts = (PromptId.NO_DIGITS, PromptId.ENTER_PIN)
+                case Entered(pin):
+                    if room := await self._room_for(pin, attempts):
+                        return room
+                    prompts = (PromptId.NOT_FOUND, PromptId.TRY_AGAIN)
+
+    async def _room_for(self, pin: str, attempts: Attempts) -> Room | None:
+        """The room a PIN names, or None when the caller may try another.
+
+        A BBB server that does not answer is not the caller's fault: no try is used up, and the PIN
+        need not be keyed again.
+        """
+        give_up_at = monotonic() + self._policy.wait_for_directory_s
+        while True:
+            outcome = await self._house.pins.find(pin, attempts)
+            self._house.tally.pin_keyed(WORDS[type(outcome)])
+            match outcome:
+                case Found(room):
+                    return room
+                case UnknownPin():
+                    return None
+                case Ambiguous():
+                    raise CallError(AMBIGUOUS_PIN)
+                case TooManyGuesses():
+                    raise CallError(WRONG_PIN)
+                case DirectoryDown() if monotonic() >= give_up_at:
+                    raise CallError(DIRECTORY_DOWN)
+            await self._line.say(PromptId.UNREACHABLE)
+
+    async def _opened(self, room: Room) -> Room:
+        """The room once its meeting runs; until then the caller is told, waits, and is kept."""
+        if room.running:
+            return room
+        self._record.enters(room=room.meeting_id, server=room.server, label=None)
+        self._record.is_now(CallState.WAITING)
+        try:
+            async with asyncio.timeout(self._policy.wait_for_room_s), asyncio.TaskGroup() as tasks:
+                reminder = tasks.create_task(self._remind())
+                room = await self._house.rooms.opened(room)
+                reminder.cancel()
+        except TimeoutError as timeout:
+            raise CallError(WAITED_TOO_LONG) from timeout
+        return room
+
+    async def _remind(self) -> None:
+        prompt = PromptId.NOT_BEGUN
+        while True:
+            await self._line.say(prompt)
+            await asyncio.sleep(self._policy.remind_every_s)
+            prompt = PromptId.STILL_WAITING
+
+    @asynccontextmanager
+    async def _seat_in(self, room: Room) -> AsyncIterator[ConferenceLeg]:
+        """A seat under the masked name, while the block runs; the caller hears of it."""
+        self._record.is_now(CallState.JOINING)
+        caller, labels = self._dialled.caller, self._house.labels
+        label = labels.claim(room.key, caller, hide_digits=self._policy.hide_digits)
+        self._undo.callback(labels.release, room.key, label)
+        self._record.enters(room=room.meeting_id, server=room.server, label=label)
+        async with self._line.saying(PromptId.JOINING):
+            seat = await self._house.voice.join(
+                room,
+                label=label,
+                pseudonym=caller.pseudonym(self._house.pseudonym_key, room.meeting_id),
+                codec=self._codec,
+                beside=self._media,
+            )
+            self._undo.push_async_callback(seat.leave)
+        try:
+            if room.is_empty:
+                await self._line.say(PromptId.ALONE)
+            yield seat
+        finally:
+            self._house.tally.leg_ended("bbb", await seat.media.statistics())
+            await seat.leave()
+
+    async def _stay(self, seat: ConferenceLeg) -> None:
+        """Join the two legs' audio until the conference ends its leg."""
+        await self._house.media.bridge(self._media, seat.media)
+        self._record.is_now(CallState.IN_ROOM)
+        await first_of(seat.ended, seat.media.lost)
+        if seat.media.lost.done():
+            raise CallError(reason_for_silence(seat.media.lost.result(), CONFERENCE_MEDIA_LOST))
+        is_bye = seat.ended.result().by == "peer"
+        raise CallError(MEETING_ENDED if is_bye else CONFERENCE_LOST)
+
+    async def _until_the_caller_leaves(self) -> None:
+        """Runs beside the story and ends it when the trunk leg is gone."""
+        ended, lost = self._leg.ended, self._media.lost
+        await first_of(ended, lost)
+        if ended.done():
+            raise CallError(self._reason_for(ended.result()))
+        raise CallError(reason_for_silence(lost.result(), MEDIA_LOST))
+
+    async def _measure(self) -> None:
+        """Runs beside the story and keeps the figures that operators see."""
+        while True:
+            await asyncio.sleep(MEASURE_EVERY_S)
+            figures = await self._media.statistics()
+            self._record.measured(
+                packets_lost=figures.packets_lost, jitter_ms=round(figures.jitter_ms, 1)
+            )
+
+    async def _take_leave(self) -> None:
+        """Tell a caller who is still there why the call ends."""
+        prompts = FAREWELLS.get(self._record.reason)
+        if not prompts or self._leg.ended.done():
+            return
+        with suppress(TimeoutError):
+            async with asyncio.timeout(FAREWELL_WITHIN_S):
+                try:
+                    async with asyncio.TaskGroup() as tasks:
+                        watch = tasks.create_task(self._until_the_caller_leaves())
+                        await self._line.say(*prompts)
+                        watch.cancel()
+                except* (CallError, MediaRefused):
+                    pass  # they did not wait to hear it
+
+    def _reason_for(self, end: LegEnd) -> EndReason:
+        """The trunk leg's end in the words of the story."""
+        in_room = self._record.state is CallState.IN_ROOM
+        match end.by, end.cause:
+            case "peer", "cancel":
+                return CANCELLED
+            case "peer", _:
+                return LEFT_ROOM if in_room else HUNG_UP_EARLY
+            case _, "no-ack":
+                return NO_ACK
+            case "us", _:
+                return STOPPED
+            case _:
+                return TRUNK_LOST
+
+
+async def first_of(*futures: asyncio.Future[Any]) -> None:
+    """Wait until one of the futures is done."""
+    await asyncio.wait(futures, return_when=asyncio.FIRST_COMPLETED)
+
+
+def send_elsewhere(leg: IncomingLeg) -> None:
+    """Refuse a call that cannot be taken now; the provider may try another way."""
+    leg.reject(503, retry_after_s=random.randint(*RETRY_AFTER_S))  # noqa: S311 - only spreads load
+
+
+def reason_for_silence(cause: str, silent_side: EndReason) -> EndReason:
+    """Why a media leg was lost: its worker died, or nothing came from that side any more."""
+    return MEDIA_WORKER_LOST if cause == "worker-lost" else silent_side
+
+
+def first(group: BaseExceptionGroup[Fault]) -> Fault:
+    """The error that was raised first, out of a group that may hold groups."""
+    error: BaseExceptionGroup[Fault] | Fault = group
+    while isinstance(error, BaseExceptionGroup):
+        error = error.exceptions[0]
+    return error
