@@ -1,0 +1,269 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The composition root: reads the settings, builds every object, owns every task.
+
+`run` is the service from start to exit status; `running` is the service as a block, for those who
+bring their own end (the demo, tests). Nothing here knows how a call goes: see `call`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import resource
+import secrets
+import signal
+from collections.abc import AsyncIterator, Callable, Coroutine
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
+from dataclasses import dataclass
+from importlib.metadata import version
+from typing import Any
+
+import aiohttp
+
+from dialin.bbb_api import BbbApi
+from dialin.bbb_voice import BbbVoice, VoiceServer
+from dialin.call import Call, CallPolicy, House, send_elsewhere
+from dialin.caller import RoomLabels
+from dialin.events import UNKNOWN_NUMBER, CallError
+from dialin.ivr import PinRules
+from dialin.log import call_context
+from dialin.media.embedded import EmbeddedEngine
+from dialin.pin import PinDesk
+from dialin.registry import Registry
+from dialin.rooms import Rooms
+from dialin.settings import Settings
+from dialin.settings.peers import TrunkSettings
+from dialin.sip import IncomingLeg, Listen, SipEndpoint
+from dialin.sounds import Prompts
+from dialin.trunk import Trunk, TrunkNumber, Trunks
+from dialin.web.app import build_app, serve
+from dialin.web.health import Readiness
+from dialin.web.metrics import Metrics
+
+log = logging.getLogger(__name__)
+
+PSEUDONYM_KEY_BYTES = 32
+POLL_S = 5.0
+"""How often each BBB server is asked for its meetings; an unknown PIN asks at once."""
+QUARANTINE_S = 10.0
+"""How long a port pair rests after a call, so that nobody hears the last one's audio."""
+
+
+class FrontDoor:
+    """Takes each call in: whose it is, whether it may come in, and a task of its own for it."""
+
+    def __init__(
+        self, trunks: Trunks, registry: Registry, house: House, tasks: asyncio.TaskGroup
+    ) -> None:
+        self._trunks = trunks
+        self._registry = registry
+        self._house = house
+        self._tasks = tasks
+
+    def take(self, leg: IncomingLeg) -> None:
+        """A call has come in."""
+        trunk = self._trunks.trunk_for(leg.flow.host)
+        if trunk is None:
+            leg.reject(403)  # from a voice server: we call them, they do not call us
+        else:
+            self._tasks.create_task(self._serve(leg, trunk), name=f"call {leg.id}")
+
+    async def _serve(self, leg: IncomingLeg, trunk: Trunk) -> None:
+        with call_context(leg.id):
+            try:
+                dialled = trunk.identify(leg.request)
+                with self._registry.admit(
+                    leg.id, trunk=trunk.name, number_called=dialled.number_called
+                ) as record:
+                    networks = trunk.media_networks
+                    await Call(leg, dialled, record, self._house, media_networks=networks).run()
+            except CallError as refusal:
+                if refusal.reason is UNKNOWN_NUMBER:
+                    leg.reject(404)
+                else:
+                    send_elsewhere(leg)
+                log.info("call refused", extra={"reason": str(refusal.reason), "trunk": trunk.name})
+            except Exception:  # one poisoned call must not end the service
+                leg.hang_up()
+                log.exception("a call failed")
+
+
+def make_trunk(name: str, trunk: TrunkSettings) -> Trunk:
+    """One provider's trunk."""
+    return Trunk(
+        name,
+        networks=[str(network) for network in trunk.allowed_sources],
+        numbers=[TrunkNumber(number.e164, number.language) for number in trunk.numbers],
+        number_from=trunk.number_from,
+        caller_from=trunk.caller_from,
+        region=trunk.region,
+        media_networks=[str(net) for net in trunk.media_networks or trunk.allowed_sources],
+    )
+
+
+def make_apis(settings: Settings, session: aiohttp.ClientSession) -> list[BbbApi]:
+    """The API clients of all BBB servers."""
+    return [
+        BbbApi(
+            session,
+            name=name,
+            url=str(server.url),
+            secret=server.secret.get_secret_value(),
+            checksum=server.checksum,
+        )
+        for name, server in settings.bbb_servers.items()
+    ]
+
+
+def make_voice_servers(settings: Settings) -> dict[str, VoiceServer]:
+    """The FreeSWITCHes of all BBB servers, by the servers' names."""
+    return {
+        name: VoiceServer(
+            server.voice_address,
+            server.voice_port,
+            server.voice_transport.upper(),
+            tuple(map(str, server.voice_networks)),
+        )
+        for name, server in settings.bbb_servers.items()
+    }
+
+
+def make_engine(settings: Settings) -> EmbeddedEngine:
+    """The media plane."""
+    media = settings.media
+    spare_cores = max(1, (os.cpu_count() or 1) - 1)
+    return EmbeddedEngine(
+        workers=spare_cores if media.workers == "auto" else media.workers,
+        port_range=(media.rtp_first_port, media.rtp_last_port),
+        quarantine_s=QUARANTINE_S,
+        media_timeout_s=media.timeout_s,
+        latch=media.latch,
+    )
+
+
+def make_policy(settings: Settings) -> CallPolicy:
+    """How calls are treated."""
+    pin, ivr, advertised = settings.pin, settings.ivr, settings.sip.advertised_address
+    return CallPolicy(
+        codecs=settings.media.codecs,
+        pin_rules=PinRules(pin.min_digits, pin.max_digits, pin.pause_s, pin.think_s),
+        pin_tries=pin.tries,
+        wait_for_room_s=ivr.wait_for_room_s,
+        wait_for_directory_s=ivr.wait_for_directory_s,
+        remind_every_s=ivr.remind_every_s,
+        hide_digits=settings.privacy.hide_digits,
+        advertised_host=str(advertised) if advertised else None,
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Service:
+    """The running service, as far as others may touch it."""
+
+    sip: SipEndpoint
+    registry: Registry
+    rooms: Rooms
+    web_addresses: tuple[tuple[str, int], ...]
+    """Where the web listens, ports as bound."""
+
+
+@asynccontextmanager
+async def running(settings: Settings) -> AsyncIterator[Service]:
+    """Run the service while the block runs; on leaving, calls still up are ended.
+
+    Raises OperatorError where a setting or the machine does not allow it.
+    """
+    trunks = Trunks([make_trunk(name, trunk) for name, trunk in settings.trunks.items()])
+    ivr = settings.ivr
+    prompts = Prompts(
+        settings.service.languages,
+        [ivr.prompt_folder] if ivr.prompt_folder else [],
+    )
+    metrics = Metrics(version=version("dialin"), trunks=tuple(settings.trunks))
+    registry = Registry(settings.service.max_calls, metrics)
+    async with AsyncExitStack() as stack:
+        session = await stack.enter_async_context(aiohttp.ClientSession())
+        engine = await stack.enter_async_context(make_engine(settings))
+        rooms = Rooms(make_apis(settings, session), poll_s=POLL_S)
+        voice_servers = make_voice_servers(settings)
+        tasks = await stack.enter_async_context(asyncio.TaskGroup())
+        directory = tasks.create_task(rooms.run(), name="rooms")
+        stack.callback(directory.cancel)
+        sip = await SipEndpoint.open(
+            [Listen(at.transport.upper(), str(at.host), at.port) for at in settings.sip.listen],
+            allow_source=lambda host: trunks.allows(host) or voice.knows(host),
+            on_call=lambda leg: door.take(leg),
+        )
+        stack.push_async_callback(sip.close)
+        voice = BbbVoice(sip, engine, voice_servers)
+        await voice.look_up()
+        house = House(
+            media=engine,
+            prompts=prompts,
+            pins=PinDesk(rooms),
+            rooms=rooms,
+            voice=voice,
+            labels=RoomLabels(number=settings.label.template, withheld=settings.label.hidden),
+            pseudonym_key=secrets.token_bytes(PSEUDONYM_KEY_BYTES),
+            policy=make_policy(settings),
+            tally=metrics,
+        )
+        door = FrontDoor(trunks, registry, house, tasks)
+        metrics.watch_sip(sip.counters)
+        web = build_app(
+            registry=registry,
+            rooms=rooms,
+            ready=lambda: Readiness(accepting=not registry.is_draining),
+            token=settings.web.token.get_secret_value() if settings.web.token else None,
+            metrics=metrics,
+        )
+        web_addresses = await stack.enter_async_context(
+            serve(web, settings.web.host, settings.web.port)
+        )
+        yield Service(sip, registry, rooms, web_addresses)
+
+
+async def run(settings: Settings, *, ready: Callable[[], None] | None = None) -> int:
+    """Run the service until a signal ends it; returns the exit status.
+
+    SIGTERM drains: new calls are refused, those that are up may finish. SIGINT, or a second
+    SIGTERM, stops now.
+    """
+    # A core file would hold what no log may hold.
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    async with running(settings) as service:
+        log.info("ready", extra={"sip": " ".join(map(str, service.sip.addresses))})
+        if ready is not None:
+            ready()
+        await until_told_to_stop(service, settings.service.drain_timeout_s)
+    return 0
+
+
+async def until_told_to_stop(service: Service, drain_within_s: float) -> None:
+    """Wait for a signal, and after SIGTERM for the calls that are up."""
+    stop, drain = asyncio.Event(), asyncio.Event()
+    loop = asyncio.get_running_loop()
+    loop.add_signal_handler(signal.SIGINT, stop.set)
+    loop.add_signal_handler(signal.SIGTERM, lambda: stop.set() if drain.is_set() else drain.set())
+    try:
+        await first(stop.wait(), drain.wait())
+        if not stop.is_set():
+            service.registry.drain()
+            log.info("draining", extra={"calls": len(service.registry)})
+            with suppress(TimeoutError):
+                async with asyncio.timeout(drain_within_s):
+                    await first(service.registry.emptied(), stop.wait())
+        log.info("stopping", extra={"calls": len(service.registry)})
+    finally:
+        loop.remove_signal_handler(signal.SIGINT)
+        loop.remove_signal_handler(signal.SIGTERM)
+
+
+async def first(*waits: Coroutine[Any, Any, object]) -> None:
+    """Wait until one of the waits is over."""
+    async with asyncio.TaskGroup() as tasks:
+        waiting = [tasks.create_task(wait) for wait in waits]
+        await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
+        for wait in waiting:
+            wait.cancel()
