@@ -43,8 +43,8 @@ need_environment() {
         say "Setting up .venv ..."
         .venv/bin/python -m pip --version >/dev/null 2>&1 || python3 -m venv --clear .venv
         export PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_ROOT_USER_ACTION=ignore
-        .venv/bin/python -m pip install -q --require-hashes -r requirements/dev.txt
-        .venv/bin/python -m pip install -q --no-deps --no-build-isolation -e .
+        .venv/bin/python -m pip install -qq --require-hashes -r requirements/dev.txt
+        .venv/bin/python -m pip install -qq --no-deps --no-build-isolation -e .
         printf '%s\n' "$stamp" >.venv/stamp
     fi
 }
