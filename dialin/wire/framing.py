@@ -18,7 +18,7 @@ class KeepAlive(Enum):
     """What RFC 5626 §4.4.1 sends between messages."""
 
     PING = "ping"
-    """CRLF CRLF: answer with one CRLF."""
+    """CRLF CRLF, or more of them: answer with one CRLF."""
     PONG = "pong"
     """One CRLF: the peer's answer to our ping, or a stray line break (RFC 3261 §7.5)."""
 
@@ -62,32 +62,33 @@ class StreamFramer:
 
     def _cut(self, whole: list[bytes | KeepAlive]) -> None:
         while True:
-            whole.extend(self._take_keep_alives())
+            keep_alive = self._take_keep_alive()
+            if keep_alive is not None:
+                whole.append(keep_alive)
             if not self._measure() or len(self._buffer) < self._message_bytes:
                 return
             whole.append(bytes(self._buffer[: self._message_bytes]))
             del self._buffer[: self._message_bytes]
             self._message_bytes = self._searched = 0
 
-    def _take_keep_alives(self) -> list[bytes | KeepAlive]:
-        """Line breaks in front of a message, two to a ping, also if they came one by one.
+    def _take_keep_alive(self) -> KeepAlive | None:
+        """Line breaks in front of a message: a ping for two or more of them, a pong for one.
 
         A CRLF by itself is given as a pong at once, because a pong is waited for. If one more
         follows it, a ping is given too: an answer too many does no harm, one too few ends the
-        connection.
+        connection. A flood of line breaks asks one question and gets one answer.
         """
         breaks = 0
         while self._buffer.startswith(_CRLF, breaks * len(_CRLF)):
             breaks += 1
+        found = None
         if breaks:
+            found = KeepAlive.PING if self._half_ping + breaks > 1 else KeepAlive.PONG
+            self._half_ping = found is KeepAlive.PONG
             del self._buffer[: breaks * len(_CRLF)]
             self._searched = 0
-        pings, odd = divmod(self._half_ping + breaks, 2)
-        found: list[bytes | KeepAlive] = [KeepAlive.PING] * pings
-        if odd and breaks:
-            found.append(KeepAlive.PONG)
-        # A message in between parts two line breaks for good.
-        self._half_ping = bool(odd) and _CRLF.startswith(self._buffer)
+        if not _CRLF.startswith(self._buffer):  # a message parts two line breaks for good
+            self._half_ping = False
         return found
 
     def _measure(self) -> bool:

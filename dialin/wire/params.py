@@ -20,6 +20,9 @@ TOKENCHAR = r"[A-Za-z0-9\-.!%*_+`'~]"
 QUOTED = r'"(?:[^"\\]++|\\.)*+"'
 """RFC 3261 §25.1 quoted-string; possessive, so that an unclosed one fails in linear time."""
 
+MAX_PARAMS = 32
+"""Parameters of one value: mobile networks write 15, and each costs time."""
+
 # A token or a host by the grammar. Peers also write "/", "@" or base64's "=" into tags and
 # branches; each octet that cannot end the value is taken as it stands, and written back bare.
 _BARE = r"[!#-+\--:=?-\[\]-~]+"
@@ -67,6 +70,8 @@ class Params:
                 value = unquote(value)
             items.append((name, value))
             at = match.end()
+            if len(items) > MAX_PARAMS:
+                raise MalformedHeader("too many parameters")
         # RFC 3261 §7.3.1: a name stands once. Two tags or branches would be two dialogs to choose
         # from, and the next reader may choose the other.
         if len(items) > 1 and len({name.lower() for name, _ in items}) < len(items):

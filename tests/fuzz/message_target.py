@@ -26,7 +26,7 @@ from dialin.wire.message import (
     respond_to_malformed,
     response_to,
 )
-from dialin.wire.uri import parse_uri
+from dialin.wire.uri import MalformedUri, SipUri, parse_uri
 
 _GROWTH_BYTES = 4 * MAX_HEADERS
 """What writing may add: a blank behind each colon, and a Content-Length."""
@@ -65,10 +65,25 @@ def use(message: Message) -> None:
     _ = message.contacts, message.content_type, repr(message)
     for name, _value in message.headers.fields:
         message.headers.values(name)
+    for address in (message.from_, message.to, *message.contacts):
+        use_uri(address.uri_text)
     if isinstance(message, Request):
-        _ = message.max_forwards, parse_uri(message.uri)
+        assert use_uri(message.uri)
+        _ = message.max_forwards
         for status in (100, 180, 200, 404):
             bytes(response_to(message, status, to_tag="tag"))
+
+
+def use_uri(text: str) -> bool:
+    """Read a URI with all it says; whether it is one."""
+    try:
+        uri = parse_uri(text)
+    except MalformedUri:
+        return False
+    assert parse_uri(str(uri)) == uri
+    if isinstance(uri, SipUri):
+        _ = uri.user_text, uri.transport
+    return True
 
 
 def as_stream(data: bytes, step: int) -> None:

@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 SDP = (
     b"v=0\r\n"
     b"o=- 1718 2 IN IP4 192.0.2.70\r\n"
@@ -40,3 +42,24 @@ def invite(*, without: str = "", add: tuple[str, ...] = (), body: bytes = SDP) -
     """The INVITE less the lines that begin with `without`, and with others at its end."""
     kept = [line for line in INVITE_LINES if not without or not line.startswith(without)]
     return message(*kept, *add, body=body)
+
+
+GROWING: dict[str, Callable[[int], bytes]] = {
+    "one long value": lambda n: b"X: " + b"a" * n,
+    "blanks in a value": lambda n: b"X: a" + b" " * n + b"a",
+    "blanks around a name": lambda n: b"X" + b" " * n + b"a: b",
+    "folds": lambda n: b"X: a" + b"\r\n a" * (n // 4),
+    "unclosed quote": lambda n: b'Contact: "' + b"\\a" * (n // 2),
+    "quotes": lambda n: b"Contact: " + b'"' * n,
+    "unclosed brackets": lambda n: b"Contact: " + b"<" * n,
+    "addresses": lambda n: b"Contact: <sip:a@b>" + b",<sip:a@b>" * (n // 10),
+    "parameters": lambda n: b"Contact: <sip:a@b>" + b"".join(b";p%d" % i for i in range(n // 6)),
+    "semicolons": lambda n: b"Contact: <sip:a@b>" + b" ;" * (n // 2),
+    "blanks in parameters": lambda n: b"Contact: <sip:a@b>;a" + b" " * n + b"b",
+    "blanks in a Via": lambda n: b"Via: SIP" + b" " * (n // 2) + b"/" + b" " * (n // 2),
+    "colons in a Via": lambda n: b"Via: SIP/2.0/UDP [" + b":" * n,
+    "zeros": lambda n: b"Max-Forwards: " + b"0" * n,
+    "digits of a CSeq": lambda n: b"CSeq: " + b"1" * n,
+    "header lines": lambda n: b"\r\n".join([b"X: " + b"a" * (n // 100)] * 100),
+}
+"""Header lines of about n octets, each of a kind that a parser may go over again and again."""

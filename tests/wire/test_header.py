@@ -9,7 +9,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from dialin.wire.header import Address, CSeq, MalformedHeader, Params, Via, split_quoted
+from dialin.wire.header import MAX_VALUES, Address, CSeq, MalformedHeader, Params, Via, split_quoted
 from dialin.wire.uri import MalformedUri, OtherUri, SipUri, TelUri
 from tests.wire.test_params import params, tokens
 from tests.wire.test_uri import hosts, other_uris, sip_uris, tel_uris
@@ -297,6 +297,16 @@ def test_several_vias_in_one_line_keep_their_order() -> None:
     )
     assert [via.host for via in many] == ["a", "b", "c"]
     assert many[0].params.get("x") == ","
+
+
+def test_a_name_has_64_values_at_most() -> None:
+    assert len(Address.parse_many(["sip:a," * 49 + "sip:a", *["sip:b"] * 14])) == MAX_VALUES == 64
+    assert len(Via.parse_many(["SIP/2.0/UDP a"] * 64)) == 64
+    for many in (["sip:a," * 49 + "sip:a", *["sip:b"] * 15], ["," * 64]):
+        with pytest.raises(MalformedHeader, match="too many values"):
+            Address.parse_many(many)
+    with pytest.raises(MalformedHeader, match="too many values"):
+        Via.parse_many(["SIP/2.0/UDP a"] * 65)
 
 
 @pytest.mark.parametrize(

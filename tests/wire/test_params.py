@@ -9,7 +9,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from dialin.wire.params import NO_PARAMS, MalformedHeader, Params, quote, unquote
+from dialin.wire.params import MAX_PARAMS, NO_PARAMS, MalformedHeader, Params, quote, unquote
 
 tokens = st.text(string.ascii_letters + string.digits + "-.!%*_+`'~", min_size=1)
 params = st.lists(
@@ -85,6 +85,13 @@ def test_what_is_no_parameter_is_refused(text: str) -> None:
 def test_a_name_stands_once(text: str) -> None:
     with pytest.raises(MalformedHeader, match=r"^repeated parameter$"):
         Params.parse(text)
+
+
+def test_a_value_has_32_parameters_at_most() -> None:
+    most = "".join(f";p{n}" for n in range(MAX_PARAMS))
+    assert len(Params.parse(most)) == MAX_PARAMS == 32
+    with pytest.raises(MalformedHeader, match="too many parameters"):
+        Params.parse(f"{most};x")
 
 
 def test_names_compare_without_case() -> None:
