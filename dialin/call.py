@@ -18,7 +18,6 @@ import secrets
 from collections.abc import AsyncIterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass
-from time import monotonic
 from typing import Any, Protocol, TypeVar
 
 from dialin.bbb_voice import BbbVoice, ConferenceLeg
@@ -294,7 +293,8 @@ class Call:
         A BBB server that does not answer is not the caller's fault: no try is used up, and the PIN
         need not be keyed again.
         """
-        give_up_at = monotonic() + self._policy.wait_for_directory_s
+        loop = asyncio.get_running_loop()
+        give_up_at = loop.time() + self._policy.wait_for_directory_s
         while True:
             outcome = await self._house.pins.find(pin, attempts)
             self._house.tally.pin_keyed(WORDS[type(outcome)])
@@ -307,7 +307,7 @@ class Call:
                     raise CallError(AMBIGUOUS_PIN)
                 case TooManyGuesses():
                     raise CallError(WRONG_PIN)
-                case DirectoryDown() if monotonic() >= give_up_at:
+                case DirectoryDown() if loop.time() >= give_up_at:
                     raise CallError(DIRECTORY_DOWN)
             await self._line.say(PromptId.UNREACHABLE)
 

@@ -1,0 +1,192 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The parts a call works with, as scripted stand-ins without sockets; time is the event loop's.
+
+They keep the contracts of the real ones: `ended` and `lost` are set once, `play` takes as long as
+its clips, closing twice is closing once. What they were asked to do is kept for the test to see.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+from dialin.bbb_voice import ConferenceLeg
+from dialin.events import CallError, Codec, Digit, DigitSource
+from dialin.media.engine import LegSettings, LegStatistics, MediaRefused, NoMediaPort
+from dialin.pin import Attempts, Outcome
+from dialin.rooms import Room
+from dialin.sip import LegEnd, LegGone
+from dialin.wire import sdp
+from dialin.wire.flow import Flow
+
+CLIP_S = 2.0
+"""What every prompt takes."""
+
+OFFER = bytes(sdp.offer(sdp.LocalMedia("192.0.2.9", 4000, 1, 1), [Codec.PCMA]))
+"""A caller's offer: PCMA and telephone-event."""
+
+
+class FakeLeg:
+    """The trunk leg."""
+
+    def __init__(self, offer: bytes | None = OFFER, *, ack_sdp: bytes | None = None) -> None:
+        self.id = "call-1"
+        self.offer = offer
+        self.flow = Flow("UDP", "192.0.2.9", 5060)
+        self.local_host = "192.0.2.1"
+        self.ended: asyncio.Future[LegEnd] = asyncio.get_running_loop().create_future()
+        self.answers: list[bytes] = []
+        self.rejected: list[tuple[int, int | None, str | None]] = []
+        self.hung_up = 0
+        self._ack_sdp = ack_sdp
+        self.gone_before_ack: LegEnd | None = None
+
+    async def answer(self, sdp_bytes: bytes) -> bytes | None:
+        self.answers.append(sdp_bytes)
+        await asyncio.sleep(0.1)
+        if self.gone_before_ack:
+            self.ended.set_result(self.gone_before_ack)
+            raise LegGone(self.gone_before_ack)
+        return self._ack_sdp
+
+    def reject(
+        self, status: int, *, retry_after_s: int | None = None, warning: str | None = None
+    ) -> None:
+        self.rejected.append((status, retry_after_s, warning))
+
+    def hang_up(self) -> None:
+        self.hung_up += 1
+        if not self.ended.done():
+            self.ended.set_result(LegEnd("us", None, "bye"))
+
+    def caller_hangs_up(self) -> None:
+        self.ended.set_result(LegEnd("peer", None, "bye"))
+
+
+class FakeMedia:
+    """One media leg."""
+
+    def __init__(self, host: str = "192.0.2.1", rtp_port: int = 10000) -> None:
+        self.host, self.rtp_port = host, rtp_port
+        self.digits: asyncio.Queue[Digit] = asyncio.Queue(32)
+        self.lost: asyncio.Future[str] = asyncio.get_running_loop().create_future()
+        self.settings: list[LegSettings] = []
+        self.started = False
+        self.closed = 0
+        self.heard: list[str] = []
+        self.languages: list[str] = []
+        self.bridged_with: FakeMedia | None = None
+
+    async def configure(self, settings: LegSettings) -> None:
+        self.settings.append(settings)
+
+    async def start(self) -> None:
+        self.started = True
+
+    async def play(self, clips: Sequence[Path], *, repeat: bool = False) -> None:
+        for clip in clips:
+            if self.lost.done():
+                raise MediaRefused(self.lost.result())
+            await asyncio.sleep(CLIP_S)
+            self.heard.append(clip.stem)
+            self.languages.append(clip.parent.name)
+
+    async def stop_playing(self) -> None:
+        raise NotImplementedError
+
+    async def send_digits(self, keys: str) -> None:
+        raise NotImplementedError
+
+    async def statistics(self) -> LegStatistics:
+        return LegStatistics(packets_received=50, packets_lost=2, jitter_ms=1.26)
+
+    async def close(self) -> None:
+        self.closed += 1
+
+    def keys(self, keys: str) -> None:
+        for key in keys:
+            self.digits.put_nowait(Digit(key, DigitSource.RFC4733))
+
+
+class FakeEngine:
+    """The media plane."""
+
+    def __init__(self, leg: FakeMedia, *, is_full: bool = False) -> None:
+        self.leg = leg
+        self.is_full = is_full
+        self.opened: list[tuple[str, tuple[str, ...]]] = []
+
+    async def open(self, *, host: str, allowed: Sequence[str], beside: Any = None) -> FakeMedia:
+        if self.is_full:
+            raise NoMediaPort("no port")
+        self.opened.append((host, tuple(allowed)))
+        return self.leg
+
+    async def bridge(self, a: FakeMedia, b: FakeMedia) -> None:
+        a.bridged_with, b.bridged_with = b, a
+
+
+class FakeVoice:
+    """The way into the conferences."""
+
+    def __init__(self, refusal: CallError | None = None, joins_after_s: float = 0.3) -> None:
+        self.refusal = refusal
+        self.joins_after_s = joins_after_s
+        self.joined: list[dict[str, Any]] = []
+        self.seats: list[FakeSeat] = []
+
+    async def join(self, room: Room, **arguments: Any) -> ConferenceLeg:
+        await asyncio.sleep(self.joins_after_s)
+        if self.refusal:
+            raise self.refusal
+        self.joined.append({"room": room, **arguments})
+        seat = FakeSeat()
+        self.seats.append(seat)
+        return ConferenceLeg(seat.media, seat.ended, seat)  # type: ignore[arg-type]
+
+
+class FakeSeat:
+    """A seat in a conference, signalling and media."""
+
+    def __init__(self) -> None:
+        self.media = FakeMedia(rtp_port=10002)
+        self.ended: asyncio.Future[LegEnd] = asyncio.get_running_loop().create_future()
+        self.hung_up = 0
+
+    def hang_up(self) -> None:
+        self.hung_up += 1
+
+
+class FakeDesk:
+    """Answers PINs by a table; an outcome may be a list that is used up one by one."""
+
+    def __init__(self, answers: Callable[[str, Attempts], Awaitable[Outcome] | Outcome]) -> None:
+        self._answers = answers
+        self.asked: list[str] = []
+
+    async def find(self, pin: str, attempts: Attempts) -> Outcome:
+        self.asked.append(pin)
+        outcome = self._answers(pin, attempts)
+        return outcome if not isinstance(outcome, Awaitable) else await outcome
+
+
+class FakeRooms:
+    """Rooms that open when told."""
+
+    def __init__(self) -> None:
+        self.opening: asyncio.Future[Room] = asyncio.get_running_loop().create_future()
+
+    async def opened(self, room: Room) -> Room:
+        return await asyncio.shield(self.opening)
+
+
+class FakeTally:
+    """Remembers what it was told."""
+
+    def __init__(self) -> None:
+        self.told: list[tuple[Any, ...]] = []
+
+    def __getattr__(self, name: str) -> Callable[..., None]:
+        return lambda *arguments: self.told.append((name, *arguments))

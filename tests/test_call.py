@@ -1,0 +1,471 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The story of one call: every way it can go, and what is left behind when it is over."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, replace
+from typing import Any, cast
+
+import pytest
+
+from dialin import events
+from dialin.call import Call, CallPolicy, House
+from dialin.caller import Caller, RoomLabels
+from dialin.events import CallError, Codec, EndReason
+from dialin.ivr import PinRules
+from dialin.pin import (
+    Ambiguous,
+    Attempts,
+    DirectoryDown,
+    Found,
+    Outcome,
+    TooManyGuesses,
+    UnknownPin,
+)
+from dialin.registry import CallRecord, CallState, Registry
+from dialin.rooms import Room
+from dialin.sip import LegEnd
+from dialin.sounds import Prompts
+from dialin.trunk import Dialled
+from dialin.wire import sdp
+from tests.fakes.call_parts import (
+    OFFER,
+    FakeDesk,
+    FakeEngine,
+    FakeLeg,
+    FakeMedia,
+    FakeRooms,
+    FakeTally,
+    FakeVoice,
+)
+
+pytestmark = pytest.mark.looptime
+
+ROOM = Room("bbb1", "demo", "Demo", "123456789", running=True)
+CALLER = Caller.parse("+4915738620594", region=None)
+POLICY = CallPolicy(
+    codecs=(Codec.G722, Codec.PCMA, Codec.PCMU),
+    pin_rules=PinRules(),
+    pin_tries=3,
+    wait_for_room_s=600,
+    wait_for_directory_s=30,
+    remind_every_s=20,
+)
+Answers = Callable[[str, Attempts], Outcome]
+
+
+def by_table(table: dict[str, Outcome]) -> Answers:
+    """PINs that are known; any other uses up a try."""
+
+    def answer(pin: str, attempts: Attempts) -> Outcome:
+        if pin in table:
+            return table[pin]
+        attempts.used += 1
+        return UnknownPin() if attempts.left else TooManyGuesses()
+
+    return answer
+
+
+@dataclass
+class Scene:
+    """One call under way, and everything around it."""
+
+    leg: FakeLeg
+    media: FakeMedia
+    engine: FakeEngine
+    voice: FakeVoice
+    desk: FakeDesk
+    rooms: FakeRooms
+    tally: FakeTally
+    registry: Registry
+    record: CallRecord
+    running: asyncio.Task[None]
+
+    async def ended(self) -> EndReason:
+        await self.running
+        return self.record.reason
+
+    async def until(self, is_so: Callable[[], bool], within_s: float = 120.0) -> None:
+        async with asyncio.timeout(within_s):
+            while not is_so():  # noqa: ASYNC110 - the loop's time costs nothing
+                await asyncio.sleep(0.05)
+
+    async def in_room(self) -> None:
+        await self.until(lambda: self.record.state is CallState.IN_ROOM)
+
+
+@asynccontextmanager
+async def call(
+    answers: Answers | None = None,
+    *,
+    leg: FakeLeg | None = None,
+    voice: FakeVoice | None = None,
+    policy: CallPolicy = POLICY,
+    is_full: bool = False,
+    caller: Caller = CALLER,
+    language: str | None = None,
+) -> AsyncIterator[Scene]:
+    leg = leg or FakeLeg()
+    media = FakeMedia()
+    engine = FakeEngine(media, is_full=is_full)
+    voice = voice or FakeVoice()
+    desk = FakeDesk(answers or by_table({"123456789": Found(ROOM)}))
+    rooms = FakeRooms()
+    tally = FakeTally()
+    house = House(
+        media=cast(Any, engine),
+        prompts=Prompts(["en", "de"]),
+        pins=cast(Any, desk),
+        rooms=cast(Any, rooms),
+        voice=cast(Any, voice),
+        labels=RoomLabels(),
+        pseudonym_key=b"k" * 32,
+        policy=policy,
+        tally=tally,
+    )
+    registry = Registry(9, tally)
+    dialled = Dialled(caller, "+493023125100", language)
+    with registry.admit("call-1", trunk="t", number_called="+493023125100") as record:
+        story = Call(cast(Any, leg), dialled, record, house, media_networks=["192.0.2.0/24"])
+        running = asyncio.create_task(story.run())
+        try:
+            yield Scene(leg, media, engine, voice, desk, rooms, tally, registry, record, running)
+        finally:
+            running.cancel()
+            await asyncio.wait([running])
+
+
+async def test_a_caller_keys_a_pin_and_talks_until_they_hang_up() -> None:
+    async with call() as scene:
+        scene.media.keys("123456789#")
+        await scene.in_room()
+        [seat] = scene.voice.seats
+        assert scene.media.bridged_with is seat.media
+        snapshot = scene.record.snapshot()
+        assert (snapshot.label, snapshot.room, snapshot.server, snapshot.codec) == (
+            "xxx-xxx-0594", "demo", "bbb1", "PCMA",
+        )  # fmt: skip
+        scene.leg.caller_hangs_up()
+        assert await scene.ended() is events.LEFT_ROOM
+        assert seat.hung_up
+        assert seat.media.closed
+        assert scene.media.closed
+        assert scene.media.heard == ["joining"]
+
+
+async def test_no_packet_leaves_before_the_ack() -> None:
+    async with call() as scene:
+        await asyncio.sleep(0.05)
+        assert scene.leg.answers
+        assert not scene.media.started
+        await asyncio.sleep(0.1)
+        assert scene.media.started
+
+
+async def test_media_may_come_from_the_trunks_networks_only() -> None:
+    async with call() as scene:
+        await asyncio.sleep(0.2)
+        assert scene.engine.opened == [("192.0.2.1", ("192.0.2.0/24",))]
+
+
+async def test_the_room_gets_label_and_pseudonym_and_never_the_number() -> None:
+    async with call() as scene:
+        scene.media.keys("123456789#")
+        await scene.in_room()
+        [joined] = scene.voice.joined
+        assert joined["label"] == "xxx-xxx-0594"
+        assert joined["pseudonym"] == CALLER.pseudonym(b"k" * 32, "demo")
+        assert joined["codec"] is Codec.PCMA
+        assert joined["beside"] is scene.media
+        assert "15738620" not in str(joined)
+
+
+async def test_an_operator_can_hide_the_digits_of_everybody() -> None:
+    async with call(policy=replace(POLICY, hide_digits=True)) as scene:
+        scene.media.keys("123456789#")
+        await scene.in_room()
+        assert scene.record.snapshot().label == "Phone caller 1"
+
+
+async def test_two_wrong_pins_and_the_right_one() -> None:
+    async with call() as scene:
+        scene.media.keys("111111#")
+        await scene.until(lambda: "try-again" in scene.media.heard)
+        scene.media.keys("222222#")
+        await scene.until(lambda: scene.media.heard.count("try-again") == 2)
+        scene.media.keys("123456789#")
+        await scene.in_room()
+        assert scene.media.heard == ["not-found", "try-again"] * 2 + ["joining"]
+
+
+async def test_the_third_wrong_pin_ends_the_call() -> None:
+    async with call() as scene:
+        scene.media.keys("111111#222222#333333#444444#")
+        assert await scene.ended() is events.WRONG_PIN
+        assert scene.desk.asked == ["111111", "222222", "333333"]
+        assert scene.media.heard == ["too-many-tries", "goodbye"]
+        assert scene.leg.hung_up
+
+
+async def test_whoever_keys_nothing_is_asked_three_times() -> None:
+    async with call() as scene:
+        assert await scene.ended() is events.NO_PIN
+        assert scene.media.heard == [
+            "welcome", "enter-pin", "no-digits", "enter-pin", "no-digits", "enter-pin", "goodbye",
+        ]  # fmt: skip
+
+
+async def test_a_pin_of_two_meetings_is_not_guessed() -> None:
+    async with call(by_table({"123456789": Ambiguous()})) as scene:
+        scene.media.keys("123456789#")
+        assert await scene.ended() is events.AMBIGUOUS_PIN
+        assert scene.media.heard == ["ambiguous", "goodbye"]
+
+
+async def test_a_caller_is_kept_while_bbb_does_not_answer_and_need_not_key_again() -> None:
+    outcomes: list[Outcome] = [DirectoryDown(), DirectoryDown(), Found(ROOM)]
+    async with call(lambda pin, attempts: outcomes.pop(0)) as scene:
+        scene.media.keys("123456789#")
+        await scene.in_room()
+        assert scene.desk.asked == ["123456789"] * 3
+        assert scene.media.heard == ["unreachable", "unreachable", "joining"]
+
+
+async def test_patience_with_a_bbb_that_does_not_answer_ends() -> None:
+    async with call(lambda pin, attempts: DirectoryDown()) as scene:
+        scene.media.keys("123456789#")
+        assert await scene.ended() is events.DIRECTORY_DOWN
+        assert scene.media.heard[-2:] == ["unreachable", "goodbye"]
+
+
+async def test_an_early_caller_waits_and_goes_in_the_moment_the_meeting_begins() -> None:
+    later = replace(ROOM, running=False)
+    async with call(by_table({"123456789": Found(later)})) as scene:
+        scene.media.keys("123456789#")
+        await scene.until(lambda: scene.record.state is CallState.WAITING)
+        assert scene.record.snapshot().room == "demo"
+        await scene.until(lambda: scene.media.heard == ["not-begun", "still-waiting"])
+        scene.rooms.opening.set_result(replace(ROOM, voice_bridge="987654321"))
+        await scene.in_room()
+        assert scene.voice.joined[0]["room"].voice_bridge == "987654321"
+
+
+async def test_waiting_has_an_end() -> None:
+    async with call(by_table({"123456789": Found(replace(ROOM, running=False))})) as scene:
+        scene.media.keys("123456789#")
+        assert await scene.ended() is events.WAITED_TOO_LONG
+        assert scene.media.heard[-2:] == ["waited-too-long", "goodbye"]
+
+
+async def test_a_caller_who_is_alone_is_told() -> None:
+    async with call(by_table({"123456789": Found(replace(ROOM, is_empty=True))})) as scene:
+        scene.media.keys("123456789#")
+        await scene.in_room()
+        assert scene.media.heard == ["joining", "alone"]
+
+
+@pytest.mark.parametrize(
+    "reason", [events.CONFERENCE_UNREACHABLE, events.CONFERENCE_REFUSED], ids=str
+)
+async def test_a_conference_that_cannot_be_entered_is_explained(reason: EndReason) -> None:
+    async with call(voice=FakeVoice(CallError(reason))) as scene:
+        scene.media.keys("123456789#")
+        assert await scene.ended() is reason
+        assert scene.media.heard[-2:] == ["unreachable", "goodbye"]
+
+
+async def test_when_the_meeting_ends_the_caller_is_told_before_the_line_goes_dead() -> None:
+    async with call() as scene:
+        scene.media.keys("123456789#")
+        await scene.in_room()
+        scene.voice.seats[0].ended.set_result(LegEnd("peer", None, "bye"))
+        assert await scene.ended() is events.MEETING_ENDED
+        assert scene.media.heard == ["joining", "meeting-ended", "goodbye"]
+        assert scene.leg.hung_up
+
+
+@pytest.mark.parametrize(
+    ("cause", "reason"),
+    [
+        ("media-timeout", events.CONFERENCE_MEDIA_LOST),
+        ("worker-lost", events.MEDIA_WORKER_LOST),
+    ],
+)
+async def test_silence_of_the_conference_ends_the_call(cause: str, reason: EndReason) -> None:
+    async with call() as scene:
+        scene.media.keys("123456789#")
+        await scene.in_room()
+        scene.voice.seats[0].media.lost.set_result(cause)
+        assert await scene.ended() is reason
+        assert scene.voice.seats[0].hung_up
+
+
+async def test_a_conference_leg_that_is_lost_is_not_a_meeting_that_ended() -> None:
+    async with call() as scene:
+        scene.media.keys("123456789#")
+        await scene.in_room()
+        scene.voice.seats[0].ended.set_result(LegEnd("lost", None, "transport-lost"))
+        assert await scene.ended() is events.CONFERENCE_LOST
+
+
+@pytest.mark.parametrize("state", [CallState.PIN, CallState.JOINING, CallState.WAITING])
+async def test_whoever_hangs_up_before_the_room_leaves_nothing_behind(state: CallState) -> None:
+    room = replace(ROOM, running=state is not CallState.WAITING)
+    async with call(
+        by_table({"123456789": Found(room)}), voice=FakeVoice(joins_after_s=9)
+    ) as scene:
+        if state is not CallState.PIN:
+            scene.media.keys("123456789#")
+        await scene.until(lambda: scene.record.state is state)
+        scene.leg.caller_hangs_up()
+        assert await scene.ended() is events.HUNG_UP_EARLY
+        assert scene.media.closed
+        assert not scene.voice.joined
+        assert scene.media.heard in ([], ["welcome"], ["joining"], ["not-begun"])
+
+
+async def test_a_seat_taken_while_the_caller_hangs_up_is_given_back() -> None:
+    async with call(by_table({"123456789": Found(replace(ROOM, is_empty=True))})) as scene:
+        scene.media.keys("123456789#")
+        await scene.until(lambda: bool(scene.voice.seats))
+        scene.leg.caller_hangs_up()
+        await scene.ended()
+        assert scene.voice.seats[0].hung_up
+        assert scene.voice.seats[0].media.closed
+
+
+async def test_two_with_the_same_digits_are_told_apart_and_the_name_is_free_again() -> None:
+    async with call() as scene:
+        scene.media.keys("123456789#")
+        await scene.in_room()
+        labels = scene.running.get_coro().cr_frame.f_locals["self"]._house.labels  # type: ignore[union-attr]
+        assert labels.claim(ROOM.key, CALLER) == "xxx-xxx-0594 (2)"
+        scene.leg.caller_hangs_up()
+        await scene.ended()
+        assert labels.claim(ROOM.key, CALLER) == "xxx-xxx-0594"
+
+
+@pytest.mark.parametrize(
+    ("end", "reason"),
+    [
+        (LegEnd("peer", None, "cancel"), events.CANCELLED),
+        (LegEnd("us", None, "no-ack"), events.NO_ACK),
+        (LegEnd("lost", None, "transport-lost"), events.TRUNK_LOST),
+        (LegEnd("us", None, "bye"), events.STOPPED),
+    ],
+)
+async def test_a_call_that_ends_before_its_ack(end: LegEnd, reason: EndReason) -> None:
+    leg = FakeLeg()
+    leg.gone_before_ack = end
+    async with call(leg=leg) as scene:
+        assert await scene.ended() is reason
+        assert not scene.media.started
+        assert scene.media.closed
+
+
+async def test_silence_of_the_caller_ends_the_call() -> None:
+    async with call() as scene:
+        scene.media.keys("123456789#")
+        await scene.in_room()
+        scene.media.lost.set_result("media-timeout")
+        assert await scene.ended() is events.MEDIA_LOST
+        assert scene.leg.hung_up
+
+
+async def test_a_dead_media_worker_is_not_the_callers_fault_even_while_a_prompt_plays() -> None:
+    async with call() as scene:
+        await asyncio.sleep(1.0)
+        scene.media.lost.set_result("worker-lost")
+        assert await scene.ended() is events.MEDIA_WORKER_LOST
+
+
+async def test_without_an_offer_ours_is_made_and_the_ack_brings_the_answer() -> None:
+    answer = bytes(sdp.offer(sdp.LocalMedia("192.0.2.9", 4000, 1, 1), [Codec.PCMU]))
+    async with call(leg=FakeLeg(None, ack_sdp=answer)) as scene:
+        scene.media.keys("123456789#")
+        await scene.in_room()
+        assert b"G722" in scene.leg.answers[0]
+        assert scene.media.settings[0].codec is Codec.PCMU
+
+
+async def test_an_ack_that_owes_an_answer_and_has_none_ends_the_call() -> None:
+    async with call(leg=FakeLeg(None)) as scene:
+        assert await scene.ended() is events.BAD_OFFER
+        assert scene.leg.hung_up
+
+
+@pytest.mark.parametrize(
+    ("offer", "status", "reason"),
+    [
+        (OFFER.replace(b"PCMA/8000", b"G729/8000"), 488, events.NO_COMMON_CODEC),
+        (OFFER.replace(b"RTP/AVP", b"RTP/SAVP"), 488, events.NO_COMMON_CODEC),
+        (b"this is no session description", 400, events.BAD_OFFER),
+    ],
+)  # fmt: skip
+async def test_an_offer_that_leads_nowhere_is_refused(
+    offer: bytes, status: int, reason: EndReason
+) -> None:
+    async with call(leg=FakeLeg(offer)) as scene:
+        assert await scene.ended() is reason
+        [(answered, _, warning)] = scene.leg.rejected
+        assert answered == status
+        assert warning
+        assert not scene.leg.answers
+
+
+async def test_without_a_free_port_the_provider_is_asked_to_try_again() -> None:
+    async with call(is_full=True) as scene:
+        assert await scene.ended() is events.BUSY
+        [(status, retry_after_s, _)] = scene.leg.rejected
+        assert status == 503
+        assert retry_after_s is not None
+        assert 5 <= retry_after_s <= 30
+
+
+async def test_a_fault_of_ours_ends_this_call_and_is_logged(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    def broken(pin: str, attempts: Attempts) -> Outcome:
+        raise ZeroDivisionError
+
+    async with call(broken) as scene:
+        scene.media.keys("123456789#")
+        assert await scene.ended() is events.INTERNAL_ERROR
+        assert "a call failed" in caplog.text
+        assert "123456789" not in caplog.text
+        assert scene.leg.hung_up
+
+
+async def test_nobody_waits_for_a_farewell_that_nobody_hears() -> None:
+    async with call() as scene:
+        scene.media.keys("1#2#3#")
+        await scene.until(lambda: scene.record.state is CallState.ENDING)
+        before = asyncio.get_running_loop().time()
+        await asyncio.sleep(0.5)
+        scene.leg.caller_hangs_up()
+        assert await scene.ended() is events.WRONG_PIN
+        assert asyncio.get_running_loop().time() - before < 1.0
+
+
+async def test_what_the_line_is_like_is_shown_while_the_call_is_up_and_counted_at_its_end() -> None:
+    async with call() as scene:
+        scene.media.keys("123456789#")
+        await scene.in_room()
+        await asyncio.sleep(6)
+        snapshot = scene.record.snapshot()
+        assert (snapshot.packets_lost, snapshot.jitter_ms) == (2, 1.3)
+        scene.leg.caller_hangs_up()
+        await scene.ended()
+        told = [(name, first) for name, first, *_ in scene.tally.told]
+        assert ("pin_keyed", "found") in told
+        assert told.count(("leg_ended", "trunk")) == 1
+        assert told.count(("leg_ended", "bbb")) == 1
+
+
+async def test_a_caller_hears_the_language_of_the_number_they_dialled() -> None:
+    async with call(language="de") as scene:
+        await scene.until(lambda: scene.media.heard == ["welcome", "enter-pin"])
+        assert set(scene.media.languages) == {"de"}
