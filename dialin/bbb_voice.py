@@ -160,8 +160,7 @@ class BbbVoice:
                 answer_within_s=self._answer_within_s,
             )
             undo.callback(sip.hang_up)
-            remote = await self._answer_to(sip, offer)
-            await media.configure(LegSettings.toward(remote, in_band_digits=False))
+            await self._settle(sip, offer, media)
             await media.start()
             undo.pop_all()
         return ConferenceLeg(media, sip.ended, sip)
@@ -175,9 +174,14 @@ class BbbVoice:
         self._addresses.add(host)
         return Flow(server.transport, host, server.port)
 
-    async def _answer_to(self, sip: OutgoingLeg, offer: sdp.SessionDescription) -> sdp.RemoteMedia:
+    async def _settle(
+        self, sip: OutgoingLeg, offer: sdp.SessionDescription, media: MediaLeg
+    ) -> None:
+        """Wait for the answer and let the media leg know it. Raises CallError."""
         try:
-            return sdp.accept_answer(offer, sdp.SessionDescription.parse(await sip.answered()))
+            answer = sdp.SessionDescription.parse(await sip.answered())
+            remote = sdp.accept_answer(offer, answer)
+            await media.configure(LegSettings.toward(remote, in_band_digits=False))
         except LegGone as gone:
             raise CallError(CONFERENCE_UNREACHABLE) from gone
         except Refused as refused:

@@ -91,6 +91,7 @@ FAREWELLS: dict[EndReason, tuple[PromptId, ...]] = {
     CONFERENCE_LOST: (PromptId.UNREACHABLE, PromptId.GOODBYE),
     CONFERENCE_MEDIA_LOST: (PromptId.UNREACHABLE, PromptId.GOODBYE),
     MEETING_ENDED: (PromptId.MEETING_ENDED, PromptId.GOODBYE),
+    BUSY: (PromptId.SERVICE_BUSY, PromptId.GOODBYE),
 }
 """What a caller who is still there hears before we hang up."""
 
@@ -201,13 +202,17 @@ class Call:
                         await self._stay(seat)
             except* CallError as ended:
                 self._record.reason = first(ended).reason
+            except* NoMediaPort:
+                self._record.reason = BUSY
             except* MediaRefused as refused:
                 self._record.reason = reason_for_silence(first(refused).cause, MEDIA_LOST)
             except* Exception as fault:
                 self._record.reason = INTERNAL_ERROR
                 log.exception("a call failed", exc_info=fault)
+            was_answered = self._record.state is not CallState.GREETING
             self._record.is_now(CallState.ENDING)
-            await self._take_leave()
+            if was_answered:
+                await self._take_leave()
 
     async def _answer(self) -> None:
         """Agree on media, send the 200, wait for the ACK; no RTP leaves before it."""
@@ -216,9 +221,9 @@ class Call:
             self._media = await self._house.media.open(
                 host=self._leg.local_host, allowed=self._media_networks
             )
-        except NoMediaPort as full:
+        except NoMediaPort:
             send_elsewhere(self._leg)
-            raise CallError(BUSY) from full
+            raise
         self._undo.push_async_callback(self._close_media)
         local = sdp.LocalMedia(
             self._policy.advertised_host or self._leg.local_host,

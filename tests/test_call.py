@@ -16,6 +16,7 @@ from dialin.call import Call, CallPolicy, House
 from dialin.caller import Caller, RoomLabels
 from dialin.events import CallError, Codec, EndReason
 from dialin.ivr import PinRules
+from dialin.media.engine import NoMediaPort
 from dialin.pin import (
     Ambiguous,
     Attempts,
@@ -423,6 +424,14 @@ async def test_without_a_free_port_the_provider_is_asked_to_try_again() -> None:
         assert status == 503
         assert retry_after_s is not None
         assert 5 <= retry_after_s <= 30
+
+
+async def test_without_a_free_port_for_the_conference_the_caller_is_told() -> None:
+    async with call(voice=FakeVoice(NoMediaPort("no port"))) as scene:
+        scene.media.keys("123456789#")
+        assert await scene.ended() is events.BUSY
+        assert scene.media.heard[-2:] == ["service-busy", "goodbye"]
+        assert not scene.leg.rejected
 
 
 async def test_a_fault_of_ours_ends_this_call_and_is_logged(

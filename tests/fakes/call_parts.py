@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from dialin.bbb_voice import ConferenceLeg
-from dialin.events import CallError, Codec, Digit, DigitSource
+from dialin.events import Codec, Digit, DigitSource
 from dialin.media.engine import LegSettings, LegStatistics, MediaRefused, NoMediaPort
 from dialin.pin import Attempts, Outcome
 from dialin.rooms import Room
@@ -131,7 +131,7 @@ class FakeEngine:
 class FakeVoice:
     """The way into the conferences."""
 
-    def __init__(self, refusal: CallError | None = None, joins_after_s: float = 0.3) -> None:
+    def __init__(self, refusal: Exception | None = None, joins_after_s: float = 0.3) -> None:
         self.refusal = refusal
         self.joins_after_s = joins_after_s
         self.joined: list[dict[str, Any]] = []

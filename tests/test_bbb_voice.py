@@ -1,0 +1,246 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The leg into a voice conference: what BBB is told, and what becomes of a refusal."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+from collections.abc import Sequence
+from typing import Any, cast
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from dialin.bbb_voice import BbbVoice, ConferenceLeg, VoiceServer, require_safe
+from dialin.events import (
+    CONFERENCE_REFUSED,
+    CONFERENCE_UNREACHABLE,
+    INTERNAL_ERROR,
+    CallError,
+    Codec,
+    EndReason,
+)
+from dialin.media.engine import NoMediaPort
+from dialin.rooms import Room
+from dialin.sip import LegEnd, LegGone, Refused
+from dialin.wire import sdp
+from dialin.wire.flow import Flow
+from tests.fakes.call_parts import FakeEngine, FakeMedia
+
+ROOM = Room("bbb1", "demo", "Demo", "023456789", running=True)
+ANSWER = bytes(sdp.offer(sdp.LocalMedia("192.0.2.50", 16384, 1, 1), [Codec.PCMA]))
+
+
+class FakeOutgoing:
+    """The signalling side of a leg that we opened."""
+
+    def __init__(self, outcome: bytes | Exception) -> None:
+        self.outcome = outcome
+        self.ended: asyncio.Future[LegEnd] = asyncio.get_running_loop().create_future()
+        self.hung_up = 0
+
+    async def answered(self) -> bytes:
+        await asyncio.sleep(0)
+        if isinstance(self.outcome, Exception):
+            raise self.outcome
+        return self.outcome
+
+    def hang_up(self) -> None:
+        self.hung_up += 1
+
+
+class FakeSignalling:
+    """Remembers the INVITE."""
+
+    def __init__(self, outcome: bytes | Exception = ANSWER) -> None:
+        self.leg = FakeOutgoing(outcome)
+        self.uri = ""
+        self.flow = Flow("UDP", "", 0)
+        self.arguments: dict[str, Any] = {}
+
+    def local_host_for(self, flow: Flow) -> str:
+        return "192.0.2.1"
+
+    async def invite(self, uri: str, flow: Flow, **arguments: Any) -> FakeOutgoing:
+        self.uri, self.flow, self.arguments = uri, flow, arguments
+        return self.leg
+
+
+def voice(
+    signalling: FakeSignalling,
+    engine: FakeEngine,
+    *,
+    host: str = "192.0.2.50",
+    networks: Sequence[str] = (),
+) -> BbbVoice:
+    server = VoiceServer(host, 5060, "TCP", tuple(networks))
+    return BbbVoice(cast(Any, signalling), cast(Any, engine), {"bbb1": server})
+
+
+async def join(way: BbbVoice, room: Room = ROOM, label: str = "xxx-xxx-0594") -> ConferenceLeg:
+    return await way.join(
+        room,
+        label=label,
+        pseudonym="314159265358979",
+        codec=Codec.PCMA,
+        beside=cast(Any, FakeMedia()),
+    )
+
+
+async def test_the_conference_is_called_by_its_number_under_label_and_pseudonym() -> None:
+    signalling, engine = FakeSignalling(), FakeEngine(FakeMedia())
+    seat = await join(voice(signalling, engine))
+    assert signalling.uri == "sip:023456789@192.0.2.50:5060"
+    assert signalling.flow == Flow("TCP", "192.0.2.50", 5060)
+    assert signalling.arguments["from_display"] == "xxx-xxx-0594"
+    assert signalling.arguments["from_user"] == "314159265358979"
+    assert not signalling.arguments.get("headers")
+    assert engine.leg.started
+    assert seat.ended is signalling.leg.ended
+
+
+async def test_one_codec_is_offered_so_that_nothing_is_transcoded_and_keys_on_101() -> None:
+    signalling = FakeSignalling()
+    await join(voice(signalling, FakeEngine(FakeMedia())))
+    offer = sdp.SessionDescription.parse(signalling.arguments["offer"])
+    assert offer.media[0].formats == ("8", "101")
+
+
+async def test_leaving_hangs_up_and_frees_the_port_however_often_it_is_asked() -> None:
+    signalling, engine = FakeSignalling(), FakeEngine(FakeMedia())
+    seat = await join(voice(signalling, engine))
+    await seat.leave()
+    await seat.leave()
+    assert signalling.leg.hung_up
+    assert engine.leg.closed
+
+
+@pytest.mark.parametrize(
+    ("networks", "allowed"), [((), ("192.0.2.50",)), (("192.0.2.0/24",), ("192.0.2.0/24",))]
+)
+async def test_audio_comes_from_the_server_or_the_networks_named_for_it(
+    networks: Sequence[str], allowed: Sequence[str]
+) -> None:
+    engine = FakeEngine(FakeMedia())
+    await join(voice(FakeSignalling(), engine, networks=networks))
+    assert engine.opened == [("192.0.2.1", allowed)]
+
+
+@pytest.mark.parametrize(
+    ("outcome", "reason"),
+    [
+        (Refused(480), CONFERENCE_REFUSED),
+        (Refused(404), CONFERENCE_REFUSED),
+        (Refused(407), CONFERENCE_REFUSED),
+        (Refused(603), CONFERENCE_REFUSED),
+        (Refused(408), CONFERENCE_UNREACHABLE),
+        (Refused(500), CONFERENCE_UNREACHABLE),
+        (Refused(503), CONFERENCE_UNREACHABLE),
+        (LegGone(LegEnd("lost", None, "transaction-timeout")), CONFERENCE_UNREACHABLE),
+        (b"v=0\r\nnonsense", CONFERENCE_REFUSED),
+    ],
+    ids=str,
+)
+async def test_a_seat_that_is_not_had_leaves_neither_leg_nor_port(
+    outcome: bytes | Exception, reason: EndReason
+) -> None:
+    signalling, engine = FakeSignalling(outcome), FakeEngine(FakeMedia())
+    with pytest.raises(CallError) as error:
+        await join(voice(signalling, engine))
+    assert error.value.reason is reason
+    assert signalling.leg.hung_up
+    assert engine.leg.closed
+    assert not engine.leg.started
+
+
+async def test_giving_up_while_the_server_rings_gives_the_seat_back() -> None:
+    signalling, engine = FakeSignalling(), FakeEngine(FakeMedia())
+    joining = asyncio.create_task(join(voice(signalling, engine)))
+    while not signalling.uri:  # noqa: ASYNC110 - a few turns of the loop
+        await asyncio.sleep(0)
+    joining.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await joining
+    assert signalling.leg.hung_up
+    assert engine.leg.closed
+
+
+async def test_no_port_is_told_as_such() -> None:
+    with pytest.raises(NoMediaPort):
+        await join(voice(FakeSignalling(), FakeEngine(FakeMedia(), is_full=True)))
+
+
+async def test_servers_are_known_by_their_addresses_once_looked_up() -> None:
+    way = voice(FakeSignalling(), FakeEngine(FakeMedia()), host="localhost")
+    assert not way.knows("127.0.0.1")
+    await way.look_up()
+    assert way.knows("127.0.0.1") or way.knows("::1")
+    assert not way.knows("192.0.2.50")
+
+
+async def test_a_server_whose_name_does_not_resolve_is_unreachable_and_hinders_no_start() -> None:
+    way = voice(FakeSignalling(), FakeEngine(FakeMedia()), host="bbb.invalid")
+    await way.look_up()
+    with pytest.raises(CallError) as error:
+        await join(way)
+    assert error.value.reason is CONFERENCE_UNREACHABLE
+
+
+async def test_an_ipv6_server_is_written_in_brackets() -> None:
+    signalling = FakeSignalling()
+    await join(voice(signalling, FakeEngine(FakeMedia()), host="2001:db8::5"))
+    assert signalling.uri == "sip:023456789@[2001:db8::5]:5060"
+
+
+@pytest.mark.parametrize(
+    "label",
+    [
+        "x_1-bbbID-y",
+        "w-bbbID-x",
+        "bbbID",
+        "GLOBAL_AUDIO_1",
+        "LISTENONLY",
+        "listenonly 1",
+        "%2DbbbID%2D",
+        "xxx\r\nVia: x",
+        "xxx\u202e0594",
+        'a"b',
+        "<sip:x>",
+        "",
+        " ",
+        "anonymous",
+        "Private",
+        "0000000000",
+        "x" * 33,
+        "xxx-xxx-٠٥٩٤",
+    ],
+)
+async def test_a_name_that_bbb_could_misread_goes_nowhere(label: str) -> None:
+    signalling = FakeSignalling()
+    with pytest.raises(CallError) as error:
+        await join(voice(signalling, FakeEngine(FakeMedia())), label=label)
+    assert error.value.reason is INTERNAL_ERROR
+    assert not signalling.uri
+
+
+@pytest.mark.parametrize("bridge", ["1234", "123456789012", "12345a", "٠١٢٣٤", "1234\n", ""])
+async def test_only_what_bbb_takes_for_a_conference_is_called(bridge: str) -> None:
+    with pytest.raises(CallError):
+        require_safe(bridge, "xxx-xxx-0594", "314159265358979")
+
+
+@pytest.mark.parametrize("pseudonym", ["", "anonymous", "+4915738620594", "12345", "0000000000"])
+async def test_only_a_pseudonym_stands_where_the_number_would(pseudonym: str) -> None:
+    with pytest.raises(CallError):
+        require_safe("12345", "xxx-xxx-0594", pseudonym)
+
+
+@given(st.text(max_size=40))
+def test_whatever_passes_the_gate_is_made_of_the_label_alphabet(label: str) -> None:
+    try:
+        require_safe("12345", label, "314159265358979")
+    except CallError:
+        return
+    assert re.fullmatch(r"[A-Za-z0-9 ().-]{1,32}", label)
+    assert not re.search("bbbid|global_audio|listenonly", label, re.IGNORECASE)
