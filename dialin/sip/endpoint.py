@@ -1,0 +1,299 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The SIP endpoint: its sockets, its one timer, and the agent between them.
+
+Octets from allowed sources become messages for the agent; what the agent wants sent goes out by
+the flow's socket; what it tells goes to the legs. Nothing is logged but the kind of a message and
+the other end, at DEBUG; what is hostile or boring is counted.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import secrets
+from collections.abc import Callable, Iterable, Sequence
+from itertools import count
+from types import TracebackType
+
+from dialin.errors import OperatorError
+from dialin.sip.addresses import Listen, Routes, is_literal
+from dialin.sip.counters import SipCounters
+from dialin.sip.legs import IncomingLeg, OutgoingLeg
+from dialin.sip.tcp import Connections
+from dialin.sip.udp import UdpSocket
+from dialin.wire.agent import UserAgent
+from dialin.wire.agent_core import Output
+from dialin.wire.agent_events import Ended, Event, IncomingCall, LegEnd, LocalAddress
+from dialin.wire.flow import Flow
+from dialin.wire.invite_client import Invitation
+from dialin.wire.message import MalformedMessage, Message, Request, parse
+from dialin.wire.timers import Timers
+from dialin.wire.transaction import Send
+
+log = logging.getLogger(__name__)
+
+CLOSE_WITHIN_S = 2.0
+"""How long the far ends may take to answer our BYEs when we close."""
+EMPTY = b"\r\n\0"
+"""What datagrams hold that only keep a NAT binding open."""
+
+
+class SipEndpoint:
+    """One SIP user agent on some addresses of this machine."""
+
+    def __init__(
+        self,
+        agent: UserAgent,
+        *,
+        allow_source: Callable[[str], bool],
+        on_call: Callable[[IncomingLeg], None],
+    ) -> None:
+        """For `open`, which listens too."""
+        self.agent = agent
+        """The user agent; for the legs."""
+        self.hears = allow_source
+        """Whether a source may speak to us; for the sockets."""
+        self.counters = SipCounters()
+        """What has been counted since the endpoint opened."""
+        self._on_call = on_call
+        self._loop = asyncio.get_running_loop()
+        self._timer: asyncio.TimerHandle | None = None
+        self._legs: dict[str, IncomingLeg | OutgoingLeg] = {}
+        self._numbers = count(1)
+        """Of sockets and connections: a flow bears the number of the one it came by."""
+        self._udp: dict[int, UdpSocket] = {}
+        self._tcp = Connections(self, self.counters, self._numbers)
+        self._routes = Routes()
+        self._is_closed = False
+        self._all_quiet: asyncio.Future[None] | None = None
+
+    @classmethod
+    async def open(
+        cls,
+        listen: Sequence[Listen],
+        *,
+        allow_source: Callable[[str], bool],
+        on_call: Callable[[IncomingLeg], None],
+        user_agent: str = "dialin",
+        timers: Timers | None = None,
+        answer_options: bool = True,
+    ) -> SipEndpoint:
+        """Listen on these addresses. Raises OperatorError when one cannot be had.
+
+        `allow_source` sees the IP address of every datagram and connection: of others nothing is
+        read, and their addresses in a Contact or Record-Route are not followed. `on_call` is given
+        each new call and must not wait: it rejects it, or starts a task that answers it.
+        """
+        agent = UserAgent(
+            token=lambda bits: secrets.token_hex(bits // 8),
+            user_agent=user_agent,
+            timers=timers,
+            may_send_to=allow_source,
+        )
+        agent.takes_calls = answer_options
+        endpoint = cls(agent, allow_source=allow_source, on_call=on_call)
+        try:
+            for address in listen:
+                await endpoint._listen(address)
+        except OperatorError:
+            await endpoint.close()
+            raise
+        return endpoint
+
+    async def _listen(self, listen: Listen) -> None:
+        if listen.transport == "UDP":
+            number = next(self._numbers)
+            self._udp[number] = UdpSocket(
+                listen, number, hears=self.hears, receive=self.receive, counters=self.counters
+            )
+        else:
+            await self._tcp.listen(listen)
+
+    async def __aenter__(self) -> SipEndpoint:
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        await self.close()
+
+    async def close(self) -> None:
+        """Hang up all legs, wait a moment for the answers, close the sockets."""
+        if self._is_closed:
+            return
+        self._all_quiet = self._loop.create_future()
+        for leg in list(self._legs.values()):
+            leg.hang_up()
+        self._settle()
+        await asyncio.wait((self._all_quiet,), timeout=CLOSE_WITHIN_S)
+        self._is_closed = True
+        if self._timer:
+            self._timer.cancel()
+        for socket in self._udp.values():
+            socket.close()
+        await self._tcp.close()
+
+    @property
+    def addresses(self) -> tuple[Listen, ...]:
+        """Where we listen, with the ports that the kernel chose."""
+        return (*(socket.address for socket in self._udp.values()), *self._tcp.addresses)
+
+    @property
+    def legs(self) -> int:
+        """Legs that are not over, or whose BYE is not answered yet."""
+        return 0 if self._is_closed else self.agent.legs
+
+    @property
+    def transactions(self) -> int:
+        """Transactions, those included that only wait for repeats."""
+        return 0 if self._is_closed else self.agent.transactions
+
+    # Calls from us
+
+    async def invite(
+        self,
+        uri: str,
+        flow: Flow,
+        *,
+        from_display: str,
+        from_user: str,
+        offer: bytes,
+        headers: Sequence[tuple[str, str]] = (),
+        answer_within_s: float = 60.0,
+    ) -> OutgoingLeg:
+        """Send an INVITE to `flow`, a literal address that `allow_source` admits; returns at once.
+
+        Raises OperatorError when there is no way from here to there.
+        """
+        if not is_literal(flow.host):
+            raise ValueError("a flow leads to a literal address: names are resolved by its maker")
+        if not self.hears(flow.host):
+            raise ValueError("the answer would not be heard: allow_source refuses the address")
+        local = self._local_address(flow)
+        invitation = Invitation(
+            uri, from_display, from_user, offer, tuple(headers), answer_within_s
+        )
+        leg_id, outputs = self.agent.invite(invitation, flow, local, self.now())
+        leg = OutgoingLeg(self, leg_id, flow, local.host, offer)
+        if self._is_closed:
+            leg.take(Ended(leg_id, LegEnd("lost", None, "transport-lost")))
+        else:
+            self._legs[leg_id] = leg
+            self.carry_out(outputs)
+        return leg
+
+    def local_host_for(self, flow: Flow) -> str:
+        """Our address on the way to this flow. Raises OperatorError when there is no way."""
+        return self._local_address(flow).host
+
+    def _local_address(self, flow: Flow) -> LocalAddress:
+        return self._routes.reached_at(self._listening_for(flow), flow)
+
+    def _listening_for(self, flow: Flow) -> Listen:
+        if socket := self._udp.get(flow.connection):
+            return socket.address
+        return self._routes.choose(self.addresses, flow)
+
+    # What comes
+
+    def receive(self, data: bytes, flow: Flow) -> None:
+        """One datagram, or one message out of a stream."""
+        try:
+            message = parse(data)
+        except MalformedMessage as error:
+            if data.strip(EMPTY):
+                self.receive_malformed(error, flow)
+            else:
+                self.counters.keep_alives += 1
+            return
+        self.counters.received(message)
+        _log("received", message, flow)
+        try:
+            local = self._local_address(flow)
+        except OperatorError:
+            self.counters.unsent += 1  # the way back is gone
+            return
+        self.carry_out(self.agent.receive(message, flow, local, self.now()))
+
+    def receive_malformed(self, error: MalformedMessage, flow: Flow) -> None:
+        """Octets that are no message."""
+        self.counters.malformed += 1
+        self.carry_out(self.agent.receive_malformed(error, flow))
+
+    def connection_failed(self, flow: Flow) -> None:
+        """A stream connection is gone, or could not be made."""
+        self.carry_out(self.agent.transport_failed(flow, self.now()))
+
+    # What goes
+
+    def now(self) -> float:
+        """The loop's monotonic time."""
+        return self._loop.time()
+
+    def carry_out(self, outputs: Iterable[Output]) -> None:
+        """Send what the agent wants sent, tell the legs what it tells, and wind the clock."""
+        if self._is_closed:
+            return
+        for output in outputs:
+            if isinstance(output, Send):
+                self._send(output)
+            else:
+                self._tell(output)
+        self._settle()
+
+    def _send(self, send: Send) -> None:
+        _log("sent", send.message, send.flow)
+        data, flow = bytes(send.message), send.flow
+        if flow.is_reliable:
+            self._tcp.send(data, flow)
+            return
+        try:
+            address = self._listening_for(flow)
+        except OperatorError:
+            self.counters.unsent += 1
+            return
+        next(socket for socket in self._udp.values() if socket.address == address).send(data, flow)
+
+    def _tell(self, event: Event) -> None:
+        try:
+            if isinstance(event, IncomingCall):
+                leg = self._legs[event.leg] = IncomingLeg(self, event)
+                self._on_call(leg)
+            else:
+                self._legs[event.leg].take(event)
+        except Exception:  # one call that fails must not end the others
+            log.exception("a call failed")
+            self.carry_out(self.agent.reject(event.leg, 500, self.now()))
+            self.carry_out(self.agent.hang_up(event.leg, self.now()))
+        if isinstance(event, Ended):
+            del self._legs[event.leg]
+
+    def _settle(self) -> None:
+        """After anything happened: wind the clock, and see whether all is quiet."""
+        self.counters.strays = self.agent.strays
+        self._wind()
+        if self._all_quiet and not self._all_quiet.done() and not self.agent.legs:
+            self._all_quiet.set_result(None)
+
+    def _wind(self) -> None:
+        """Keep the one timer at the agent's deadline, or before it."""
+        deadline = self.agent.next_deadline()
+        if self._timer and deadline is not None and self._timer.when() <= deadline:
+            return  # it wakes early, finds nothing to do, and is wound again
+        if self._timer:
+            self._timer.cancel()
+        self._timer = None if deadline is None else self._loop.call_at(deadline, self._fire)
+
+    def _fire(self) -> None:
+        self._timer = None
+        self.carry_out(self.agent.fire(self.now()))
+
+
+def _log(what: str, message: Message, flow: Flow) -> None:
+    """The kind of a message and the other end: never a header or URI, as those hold numbers."""
+    if log.isEnabledFor(logging.DEBUG):
+        kind = message.method if isinstance(message, Request) else str(message.status)
+        log.debug("%s %s: %s", what, kind, flow)
