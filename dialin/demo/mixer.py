@@ -15,7 +15,7 @@ import socket
 import sys
 import time
 from collections import deque
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 
 from dialin.demo.mixer_messages import (
     MAX_MESSAGE_BYTES,
@@ -94,8 +94,19 @@ class Member:
         self._far_end = (seat.host, seat.port)
         self._payload_type = seat.payload_type
 
-    def receive(self, packet: bytes, source: tuple[str, int], now: float) -> str | None:
-        """Take a datagram; returns a key when it brings one."""
+    def receive(self, now: float) -> Iterator[str]:
+        """Take all that has arrived; gives the keys in it."""
+        while True:
+            try:
+                packet, source = self.socket.recvfrom(DATAGRAM_BYTES)
+            except OSError:
+                return
+            key = self.take(packet, source[:2], now)
+            if key is not None:
+                yield key
+
+    def take(self, packet: bytes, source: tuple[str, int], now: float) -> str | None:
+        """Take one datagram; returns a key when it brings one."""
         seat = self.seat
         if seat is None or source != self._far_end:
             return None  # RTCP from the port beside it, or nobody we know
@@ -176,32 +187,28 @@ class Mixer:
         self._clock = clock
         self._members: dict[str, Member] = {}
         self._chimes: dict[str, Chime] = {}
-        self._poll = select.epoll()
-        self._by_fd: dict[int, str] = {}
 
     def run(self) -> None:
         """Serve until the other end of the control socket closes."""
-        control_fd = self._control.fileno()
-        self._poll.register(control_fd, select.EPOLLIN)
+        poll = select.poll()
+        poll.register(self._control, select.POLLIN)
         metronome = Metronome(self._clock())
         try:
             while True:
-                for fd, _ in self._poll.poll(metronome.wait_s(self._clock())):
-                    if fd != control_fd:
-                        self._receive(fd)
-                    elif not self._obey():
-                        return
+                if poll.poll(1000 * metronome.wait_s(self._clock())) and not self._obey():
+                    return
                 for _ in range(metronome.due(self._clock())):
                     self.tick()
         finally:
-            self._poll.close()
             for member in self._members.values():
                 member.socket.close()
 
     def tick(self) -> None:
-        """Mix 20 ms of every room."""
+        """Take what has arrived, and mix 20 ms of every room."""
         rooms: dict[str, dict[Member, tuple[Law, bytes]]] = {}
-        for member in self._members.values():
+        for name, member in self._members.items():
+            for key in member.receive(self._clock()):
+                self._tell(0, Key(name, key))
             if member.seat is not None:
                 rooms.setdefault(member.seat.room, {})[member] = (member.law, member.say())
         for room, frames in rooms.items():
@@ -236,31 +243,12 @@ class Mixer:
         except OSError as error:
             return Failed(f"no port at the address asked for: {error.strerror}")
         self._members[name] = member
-        self._by_fd[member.socket.fileno()] = name
-        self._poll.register(member.socket.fileno(), select.EPOLLIN)
         return Opened(member.socket.getsockname()[1])
 
     def _leave(self, name: str) -> None:
         member = self._members.pop(name, None)
         if member is not None:
-            del self._by_fd[member.socket.fileno()]
-            self._poll.unregister(member.socket.fileno())
             member.socket.close()
-
-    def _receive(self, fd: int) -> None:
-        """Take all that waits at one member's socket."""
-        name = self._by_fd.get(fd)
-        if name is None:
-            return  # it left in this very turn
-        member = self._members[name]
-        while True:
-            try:
-                packet, source = member.socket.recvfrom(DATAGRAM_BYTES)
-            except OSError:
-                return
-            key = member.receive(packet, source[:2], self._clock())
-            if key is not None:
-                self._tell(0, Key(name, key))
 
     def _obey(self) -> bool:
         """Take one command; False when there will be no more."""
