@@ -98,10 +98,12 @@ async def opened(
         answer_options=answer_options,
     )
     async with sip:
-        yield Bench(sip, calls)
-        # No test's far end stays to answer the last BYEs.
-        with patch.object(endpoint, "CLOSE_WITHIN_S", 0.0):
-            await sip.close()
+        try:
+            yield Bench(sip, calls)
+        finally:
+            # No test's far end stays to answer the last BYEs.
+            with patch.object(endpoint, "CLOSE_WITHIN_S", 0.0):
+                await sip.close()
 
 
 def caller_at(peer: UdpPeer | TcpPeer, **changes: str) -> Caller:

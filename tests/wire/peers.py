@@ -38,7 +38,8 @@ def octets(start_line: str, lines: Lines, body: bytes = b"") -> bytes:
     """A message as it stands on the wire."""
     head = [start_line, *(f"{name}: {value}" for name, value in lines)]
     head.append(f"Content-Length: {len(body)}")
-    return "\r\n".join(head).encode() + b"\r\n\r\n" + body
+    text = "\r\n".join(head)
+    return text.encode("utf-8", "surrogateescape") + b"\r\n\r\n" + body
 
 
 @dataclass
