@@ -21,7 +21,7 @@ from typing import Any
 
 import aiohttp
 
-from dialin.bbb_api import BbbApi
+from dialin.bbb_api import BbbApi, BbbUnavailable
 from dialin.bbb_voice import BbbVoice, VoiceServer
 from dialin.call import Call, CallPolicy, House, send_elsewhere
 from dialin.caller import RoomLabels
@@ -40,6 +40,7 @@ from dialin.trunk import Trunk, TrunkNumber, Trunks
 from dialin.web.app import build_app, serve
 from dialin.web.health import Readiness
 from dialin.web.metrics import Metrics
+from dialin.wire.bbbxml import Meeting
 
 log = logging.getLogger(__name__)
 
@@ -53,23 +54,33 @@ QUARANTINE_S = 10.0
 class FrontDoor:
     """Takes each call in: whose it is, whether it may come in, and a task of its own for it."""
 
-    def __init__(
-        self, trunks: Trunks, registry: Registry, house: House, tasks: asyncio.TaskGroup
-    ) -> None:
+    def __init__(self, trunks: Trunks, registry: Registry, tasks: asyncio.TaskGroup) -> None:
         self._trunks = trunks
         self._registry = registry
-        self._house = house
         self._tasks = tasks
+        self._house: House | None = None
+
+    def open(self, house: House) -> None:
+        """From now on calls are taken; before, they are asked to come back."""
+        self._house = house
+
+    def hears(self, host: str) -> bool:
+        """Whether anything from this address is read at all: trunks and voice servers."""
+        is_voice_server = self._house is not None and self._house.voice.knows(host)
+        return is_voice_server or self._trunks.allows(host)
 
     def take(self, leg: IncomingLeg) -> None:
         """A call has come in."""
         trunk = self._trunks.trunk_for(leg.flow.host)
         if trunk is None:
             leg.reject(403)  # from a voice server: we call them, they do not call us
+        elif self._house is None:
+            send_elsewhere(leg)
         else:
-            self._tasks.create_task(self._serve(leg, trunk), name=f"call {leg.id}")
+            serving = self._serve(leg, trunk, self._house)
+            self._tasks.create_task(serving, name=f"call {leg.id}")
 
-    async def _serve(self, leg: IncomingLeg, trunk: Trunk) -> None:
+    async def _serve(self, leg: IncomingLeg, trunk: Trunk, house: House) -> None:
         with call_context(leg.id):
             try:
                 dialled = trunk.identify(leg.request)
@@ -77,7 +88,15 @@ class FrontDoor:
                     leg.id, trunk=trunk.name, number_called=dialled.number_called
                 ) as record:
                     networks = trunk.media_networks
-                    await Call(leg, dialled, record, self._house, media_networks=networks).run()
+                    await Call(leg, dialled, record, house, media_networks=networks).run()
+                log.info(
+                    "call ended",
+                    extra={
+                        "reason": str(record.reason),
+                        "trunk": trunk.name,
+                        "duration_s": round(record.duration_s, 1),
+                    },
+                )
             except CallError as refusal:
                 if refusal.reason is UNKNOWN_NUMBER:
                     leg.reject(404)
@@ -102,15 +121,40 @@ def make_trunk(name: str, trunk: TrunkSettings) -> Trunk:
     )
 
 
-def make_apis(settings: Settings, session: aiohttp.ClientSession) -> list[BbbApi]:
+class CountedApi:
+    """A BBB server's API whose answers are counted."""
+
+    def __init__(self, api: BbbApi, metrics: Metrics) -> None:
+        self.name = api.name
+        """The server's name in the settings."""
+        self._api = api
+        self._metrics = metrics
+
+    async def get_meetings(self) -> tuple[Meeting, ...]:
+        """All meetings of the server. Raises BbbUnavailable."""
+        try:
+            meetings = await self._api.get_meetings()
+        except BbbUnavailable as failure:
+            self._metrics.bbb_asked(self.name, failure.cause)
+            raise
+        self._metrics.bbb_asked(self.name, "ok")
+        return meetings
+
+
+def make_apis(
+    settings: Settings, session: aiohttp.ClientSession, metrics: Metrics
+) -> list[CountedApi]:
     """The API clients of all BBB servers."""
     return [
-        BbbApi(
-            session,
-            name=name,
-            url=str(server.url),
-            secret=server.secret.get_secret_value(),
-            checksum=server.checksum,
+        CountedApi(
+            BbbApi(
+                session,
+                name=name,
+                url=str(server.url),
+                secret=server.secret.get_secret_value(),
+                checksum=server.checksum,
+            ),
+            metrics,
         )
         for name, server in settings.bbb_servers.items()
     ]
@@ -139,6 +183,24 @@ def make_engine(settings: Settings) -> EmbeddedEngine:
         quarantine_s=QUARANTINE_S,
         media_timeout_s=media.timeout_s,
         latch=media.latch,
+    )
+
+
+def make_house(
+    settings: Settings, engine: EmbeddedEngine, rooms: Rooms, voice: BbbVoice, metrics: Metrics
+) -> House:
+    """What every call works with."""
+    folder = settings.ivr.prompt_folder
+    return House(
+        media=engine,
+        prompts=Prompts(settings.service.languages, [folder] if folder else []),
+        pins=PinDesk(rooms),
+        rooms=rooms,
+        voice=voice,
+        labels=RoomLabels(number=settings.label.template, withheld=settings.label.hidden),
+        pseudonym_key=secrets.token_bytes(PSEUDONYM_KEY_BYTES),
+        policy=make_policy(settings),
+        tally=metrics,
     )
 
 
@@ -175,42 +237,26 @@ async def running(settings: Settings) -> AsyncIterator[Service]:
     Raises OperatorError where a setting or the machine does not allow it.
     """
     trunks = Trunks([make_trunk(name, trunk) for name, trunk in settings.trunks.items()])
-    ivr = settings.ivr
-    prompts = Prompts(
-        settings.service.languages,
-        [ivr.prompt_folder] if ivr.prompt_folder else [],
-    )
     metrics = Metrics(version=version("dialin"), trunks=tuple(settings.trunks))
     registry = Registry(settings.service.max_calls, metrics)
     async with AsyncExitStack() as stack:
         session = await stack.enter_async_context(aiohttp.ClientSession())
         engine = await stack.enter_async_context(make_engine(settings))
-        rooms = Rooms(make_apis(settings, session), poll_s=POLL_S)
-        voice_servers = make_voice_servers(settings)
+        rooms = Rooms(make_apis(settings, session, metrics), poll_s=POLL_S)
         tasks = await stack.enter_async_context(asyncio.TaskGroup())
-        directory = tasks.create_task(rooms.run(), name="rooms")
-        stack.callback(directory.cancel)
+        for name, work in (("rooms", rooms.run()), ("loop lag", metrics.watch_loop())):
+            stack.callback(tasks.create_task(work, name=name).cancel)
+        door = FrontDoor(trunks, registry, tasks)
         sip = await SipEndpoint.open(
             [Listen(at.transport.upper(), str(at.host), at.port) for at in settings.sip.listen],
-            allow_source=lambda host: trunks.allows(host) or voice.knows(host),
-            on_call=lambda leg: door.take(leg),
+            allow_source=door.hears,
+            on_call=door.take,
         )
         stack.push_async_callback(sip.close)
-        voice = BbbVoice(sip, engine, voice_servers)
-        await voice.look_up()
-        house = House(
-            media=engine,
-            prompts=prompts,
-            pins=PinDesk(rooms),
-            rooms=rooms,
-            voice=voice,
-            labels=RoomLabels(number=settings.label.template, withheld=settings.label.hidden),
-            pseudonym_key=secrets.token_bytes(PSEUDONYM_KEY_BYTES),
-            policy=make_policy(settings),
-            tally=metrics,
-        )
-        door = FrontDoor(trunks, registry, house, tasks)
         metrics.watch_sip(sip.counters)
+        voice = BbbVoice(sip, engine, make_voice_servers(settings))
+        await voice.look_up()
+        door.open(make_house(settings, engine, rooms, voice, metrics))
         web = build_app(
             registry=registry,
             rooms=rooms,
@@ -234,19 +280,24 @@ async def run(settings: Settings, *, ready: Callable[[], None] | None = None) ->
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     async with running(settings) as service:
         log.info("ready", extra={"sip": " ".join(map(str, service.sip.addresses))})
-        if ready is not None:
-            ready()
-        await until_told_to_stop(service, settings.service.drain_timeout_s)
+        await until_told_to_stop(service, settings.service.drain_timeout_s, ready=ready)
     return 0
 
 
-async def until_told_to_stop(service: Service, drain_within_s: float) -> None:
-    """Wait for a signal, and after SIGTERM for the calls that are up."""
+async def until_told_to_stop(
+    service: Service, drain_within_s: float, *, ready: Callable[[], None] | None = None
+) -> None:
+    """Wait for a signal, and after SIGTERM for the calls that are up.
+
+    `ready` is called once signals are heeded.
+    """
     stop, drain = asyncio.Event(), asyncio.Event()
     loop = asyncio.get_running_loop()
     loop.add_signal_handler(signal.SIGINT, stop.set)
     loop.add_signal_handler(signal.SIGTERM, lambda: stop.set() if drain.is_set() else drain.set())
     try:
+        if ready is not None:
+            ready()
         await first(stop.wait(), drain.wait())
         if not stop.is_set():
             service.registry.drain()

@@ -75,8 +75,8 @@ async def demonstrate(
             return await tell(world.conference, world.service.registry, at, record)
         authorization = f"-H 'Authorization: Bearer {token}' " if token else ""
         host, port = world.service.web_addresses[0]
-        click.echo(WELCOME.format(sip=sip, http=f"{host}:{port}", authorization=authorization))
-        await app.until_told_to_stop(world.service, DRAIN_WITHIN_S)
+        text = WELCOME.format(sip=sip, http=f"{host}:{port}", authorization=authorization)
+        await app.until_told_to_stop(world.service, DRAIN_WITHIN_S, ready=lambda: click.echo(text))
     return 0
 
 
@@ -107,7 +107,7 @@ async def open_rooms_for_waiters(registry: Registry, bbb: DemoBbb) -> None:
 
 
 def demo_settings(
-    sip: str, http: str, token: str, bbb: DemoBbb, voice: Listen, **sections: dict[str, Any]
+    sip: str, http: str, token: str, bbb: DemoBbb, voice: Listen, /, **sections: dict[str, Any]
 ) -> Settings:
     """The settings an operator would write for this world; `sections` add to or replace some."""
     values: dict[str, Any] = {
