@@ -1,0 +1,270 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The service as a whole: it starts, takes and refuses calls at the door, drains and stops."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+
+import aiohttp
+import pytest
+
+from dialin import app
+from dialin.__main__ import operator_errors
+from dialin.demo.bbb import Fault
+from dialin.demo.run import demo_settings
+from dialin.errors import OperatorError
+from dialin.events import Codec
+from dialin.sip import Listen, OutgoingLeg, Refused, SipEndpoint
+from dialin.trunk import Trunk, Trunks
+from dialin.wire import sdp
+from dialin.wire.flow import Flow
+from tests.world import ANYWHERE, TOKEN, Traces, World, settled, whole_service
+
+CALLER = "+4915738620594"
+
+
+@asynccontextmanager
+async def telephone() -> AsyncIterator[SipEndpoint]:
+    """A caller's user agent."""
+    async with await SipEndpoint.open(
+        [Listen("UDP", "127.0.0.1", 0)],
+        allow_source=lambda host: True,
+        on_call=lambda leg: leg.reject(486),
+    ) as endpoint:
+        yield endpoint
+
+
+async def dial(phone: SipEndpoint, world: World, user: str = "dialin") -> OutgoingLeg:
+    """An INVITE to the service, with a port that nothing listens on."""
+    port = world.sip_port("udp")
+    offer = sdp.offer(sdp.LocalMedia("127.0.0.1", 9, 1, 1), [Codec.PCMA])
+    return await phone.invite(
+        f"sip:{user}@127.0.0.1:{port}",
+        Flow("UDP", "127.0.0.1", port),
+        from_display="",
+        from_user=CALLER,
+        offer=bytes(offer),
+    )
+
+
+async def states(world: World) -> list[dict[str, Any]]:
+    """What the API shows."""
+    headers = {"Authorization": f"Bearer {TOKEN}"}
+    async with (
+        aiohttp.ClientSession(headers=headers) as session,
+        session.get(f"{world.http}/api/v1/calls") as answer,
+    ):
+        shown: list[dict[str, Any]] = await answer.json()
+        return shown
+
+
+async def metrics(world: World) -> str:
+    """The metrics page."""
+    async with (
+        aiohttp.ClientSession() as session,
+        session.get(f"{world.http}/metrics") as answer,
+    ):
+        return await answer.text()
+
+
+async def test_a_call_is_taken_shown_without_its_number_and_gone_without_a_trace() -> None:
+    async with whole_service() as world, telephone() as phone:
+        await world.service.rooms.look_again()
+        before = Traces.of(world)
+        leg = await dial(phone, world)
+        await leg.answered()
+        [shown] = await states(world)
+        assert shown["trunk"] == "demo"
+        assert shown["state"] in ("greeting", "pin")
+        assert CALLER[1:] not in str(shown)
+        leg.hang_up()
+        await asyncio.wait_for(leg.ended, 5)
+        assert (await settled(world, before)).within(before)
+        assert 'reason="hung-up-early",result="caller",trunk="demo"} 1.0' in await metrics(world)
+
+
+async def test_the_service_ends_the_calls_that_are_up_when_it_stops() -> None:
+    async with telephone() as phone:
+        async with whole_service() as world:
+            leg = await dial(phone, world)
+            await leg.answered()
+        end = await asyncio.wait_for(leg.ended, 5)
+        assert (end.by, end.cause) == ("peer", "bye")
+
+
+async def test_a_number_that_is_not_ours_is_not_found() -> None:
+    trunk = {
+        "demo": {
+            "allowed_sources": ["127.0.0.0/8"],
+            "numbers": [{"e164": "+493023125100"}],
+            "region": "DE",
+        }
+    }
+    async with whole_service(trunks=trunk) as world, telephone() as phone:
+        leg = await dial(phone, world, "+493023125999")
+        with pytest.raises(Refused) as refused:
+            await leg.answered()
+        assert refused.value.status == 404
+        ours = await dial(phone, world, "03023125100")
+        await ours.answered()
+
+
+async def test_one_call_too_many_is_asked_to_come_back() -> None:
+    async with whole_service(service={"max_calls": 1}) as world, telephone() as phone:
+        first = await dial(phone, world)
+        await first.answered()
+        second = await dial(phone, world)
+        with pytest.raises(Refused) as refused:
+            await second.answered()
+        assert refused.value.status == 503
+        assert len(await states(world)) == 1
+        assert 'reason="busy",result="service",trunk="demo"} 1.0' in await metrics(world)
+
+
+async def test_a_stranger_is_not_heard() -> None:
+    trunk = {"demo": {"allowed_sources": ["192.0.2.0/24"]}}
+    async with whole_service(trunks=trunk) as world, telephone() as phone:
+        leg = await dial(phone, world)
+        await asyncio.sleep(0.3)
+        # 127.0.0.1 is the voice server's address: it is heard, and may not call.
+        with pytest.raises(Refused) as refused:
+            await leg.answered()
+        assert refused.value.status == 403
+    async with (
+        whole_service(trunks=trunk, bbb_servers=SERVER_ELSEWHERE) as world,
+        telephone() as phone,
+    ):
+        leg = await dial(phone, world)
+        await asyncio.sleep(0.3)
+        assert world.service.sip.counters.dropped_source >= 1
+        assert not leg.ended.done()
+
+
+SERVER_ELSEWHERE = {
+    "demo": {"url": "http://127.0.0.1:9/bigbluebutton/", "secret": "s", "voice_host": "10.0.0.1"}
+}
+
+
+async def test_sigterm_lets_calls_finish_and_refuses_new_ones() -> None:
+    async with whole_service() as world, telephone() as phone:
+        first = await dial(phone, world)
+        await first.answered()
+        waiting = asyncio.create_task(app.until_told_to_stop(world.service, 30))
+        await asyncio.sleep(0)
+        os.kill(os.getpid(), signal.SIGTERM)
+        while not world.service.registry.is_draining:  # noqa: ASYNC110 - a signal is on its way
+            await asyncio.sleep(0.01)
+        second = await dial(phone, world)
+        with pytest.raises(Refused) as refused:
+            await second.answered()
+        assert refused.value.status == 503
+        assert not waiting.done()
+        first.hang_up()
+        await asyncio.wait_for(waiting, 5)
+
+
+@pytest.mark.parametrize("second", [signal.SIGTERM, signal.SIGINT])
+async def test_a_second_signal_stops_at_once(second: signal.Signals) -> None:
+    async with whole_service() as world, telephone() as phone:
+        leg = await dial(phone, world)
+        await leg.answered()
+        waiting = asyncio.create_task(app.until_told_to_stop(world.service, 600))
+        await asyncio.sleep(0)
+        os.kill(os.getpid(), signal.SIGTERM)
+        await asyncio.sleep(0.1)
+        assert not waiting.done()
+        os.kill(os.getpid(), second)
+        await asyncio.wait_for(waiting, 5)
+
+
+async def test_draining_ends_when_patience_does() -> None:
+    async with whole_service() as world, telephone() as phone:
+        leg = await dial(phone, world)
+        await leg.answered()
+        waiting = asyncio.create_task(app.until_told_to_stop(world.service, 0.2))
+        await asyncio.sleep(0)
+        os.kill(os.getpid(), signal.SIGTERM)
+        await asyncio.wait_for(waiting, 5)
+        assert len(world.service.registry) == 1
+
+
+async def test_the_service_says_when_it_is_ready_and_ends_with_status_0() -> None:
+    async with whole_service() as world:
+        settings = demo_settings(
+            ANYWHERE, ANYWHERE, TOKEN, world.bbb, world.conference.addresses[0]
+        )
+        status = await app.run(settings, ready=lambda: os.kill(os.getpid(), signal.SIGINT))
+        assert status == 0
+
+
+async def test_a_call_that_fails_in_our_hands_is_hung_up_and_the_next_one_is_taken(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    async with whole_service() as world, telephone() as phone:
+        with monkeypatch.context() as broken:
+            broken.setattr(app, "Call", None)
+            leg = await dial(phone, world)
+            with pytest.raises(Refused):
+                await leg.answered()
+        assert "a call failed" in caplog.text
+        following = await dial(phone, world)
+        await following.answered()
+
+
+async def test_a_call_that_comes_before_the_house_stands_is_asked_to_come_back() -> None:
+    async with whole_service() as world, telephone() as phone:
+        door = app.FrontDoor(
+            Trunks([Trunk("t", networks=["127.0.0.0/8"])]),
+            world.service.registry,
+            asyncio.TaskGroup(),
+        )
+        async with await SipEndpoint.open(
+            [Listen("UDP", "127.0.0.1", 0)], allow_source=door.hears, on_call=door.take
+        ) as early:
+            port = early.addresses[0].port
+            leg = await phone.invite(
+                f"sip:1@127.0.0.1:{port}",
+                Flow("UDP", "127.0.0.1", port),
+                from_display="",
+                from_user=CALLER,
+                offer=b"",
+            )
+            with pytest.raises(Refused) as refused:
+                await leg.answered()
+            assert refused.value.status == 503
+
+
+async def test_readiness_follows_bbb() -> None:
+    async with whole_service() as world, aiohttp.ClientSession() as session:
+
+        async def status() -> int:
+            async with session.get(f"{world.http}/readyz") as answer:
+                return answer.status
+
+        async with asyncio.timeout(5):
+            while await status() != 200:  # noqa: ASYNC110 - as a load balancer asks
+                await asyncio.sleep(0.05)
+        world.bbb.fault = Fault.HTTP_500
+        await world.service.rooms.look_again()
+        assert await status() == 503
+        assert 'dialin_bbb_requests_total{result="http-server-error",server="demo"}' in (
+            await metrics(world)
+        )
+
+
+async def test_a_port_that_is_taken_is_named() -> None:
+    async with whole_service() as world:
+        at = world.service.sip.addresses[0]
+        taken = {"listen": [{"transport": "udp", "host": at.host, "port": at.port}]}
+        failures: list[OperatorError] = []
+        try:
+            async with whole_service(sip=taken):
+                pass
+        except* OperatorError as group:
+            failures.extend(operator_errors(group))
+        assert [str(at.port) in failure.cause for failure in failures] == [True]
