@@ -14,7 +14,7 @@ from types import TracebackType
 from dialin.wire.framing import StreamFramer
 from dialin.wire.message import Request, Response, parse
 
-PATIENCE_S = 5.0
+PATIENCE_S = 10.0
 """How long a test waits for what must come."""
 QUIET_S = 0.05
 """How long nothing must come for a test to say that nothing comes."""

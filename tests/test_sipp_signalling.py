@@ -1,0 +1,193 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Debian's sipp against the endpoint: a foreign stack calls, cancels, loses and answers."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+import shutil
+import socket
+from collections import Counter
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import pytest
+
+from dialin.sip import IncomingLeg, LegGone, OutgoingLeg
+from dialin.wire.flow import Flow
+from dialin.wire.message import Response
+from dialin.wire.timers import Timers
+from dialin.wire.transaction import Send
+from tests.sipbench import TCP4, UDP4, Bench, opened
+from tests.wire.peers import ANSWER, OFFER
+
+SCENARIOS = Path(__file__).parent / "sipp"
+CALLS = 50
+RATE = 50
+TRANSPORTS = {"UDP": "u1", "TCP": "t1"}
+BRISK = Timers(t1_s=0.05, t2_s=0.2, t4_s=0.2)
+
+pytestmark = pytest.mark.skipif(
+    shutil.which("sipp") is None, reason="needs sipp (Debian: sip-tester)"
+)
+
+
+class Takers:
+    """What happens to calls: they ring, are answered, and each has a task of its own."""
+
+    def __init__(self, tasks: asyncio.TaskGroup, *, answers: bool = True) -> None:
+        self._tasks = tasks
+        self._answers = answers
+        self.ends: Counter[tuple[str, str]] = Counter()
+        """Who ended how many legs, and by what."""
+
+    def take(self, leg: IncomingLeg) -> None:
+        """Take a call."""
+        self._tasks.create_task(self._serve(leg))
+
+    async def _serve(self, leg: IncomingLeg) -> None:
+        leg.ring()
+        try:
+            if self._answers:
+                await leg.answer(ANSWER)
+        except LegGone:
+            pass
+        end = await leg.ended
+        self.ends[end.by, end.cause] += 1
+
+
+def free_port() -> int:
+    """A port that sipp may have; sipp cannot tell us which one it took."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+async def listening(port: int) -> None:
+    """Wait until somebody listens; the kernel has no event for it."""
+    async with asyncio.timeout(10.0):
+        while True:
+            try:
+                _, writer = await asyncio.open_connection("127.0.0.1", port)
+            except ConnectionRefusedError:
+                await asyncio.sleep(0.02)
+            else:
+                writer.close()
+                return
+
+
+@asynccontextmanager
+async def served(*, answers: bool = True) -> AsyncIterator[tuple[Bench, Takers]]:
+    """An endpoint that answers, or lets ring."""
+    async with asyncio.TaskGroup() as tasks:
+        takers = Takers(tasks, answers=answers)
+        async with opened(UDP4, TCP4, timers=BRISK, on_call=takers.take) as bench:
+            yield bench, takers
+
+
+async def sipp(folder: Path, scenario: str, *arguments: str) -> None:
+    """Run a scenario; every one of its calls has to succeed."""
+    process = await asyncio.create_subprocess_exec(
+        "sipp",
+        *arguments,
+        *("-sf", str(SCENARIOS / f"{scenario}.xml"), "-i", "127.0.0.1", "-nostdin"),
+        *("-m", str(CALLS), "-timeout", "40", "-timeout_error", "-trace_err"),
+        *("-error_file", "errors.log", "-deadcall_wait", "100"),
+        cwd=folder,
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.STDOUT,
+    )
+    screen, _ = await process.communicate()
+    errors = folder / "errors.log"
+    found = errors.read_text(errors="replace") if errors.exists() else ""
+    assert process.returncode == 0, f"{found}\n{screen.decode(errors='replace')[-3000:]}"
+
+
+async def call_with_sipp(bench: Bench, folder: Path, scenario: str, transport: str) -> None:
+    """Run a caller's scenario against the endpoint."""
+    host, port = bench.address(transport)
+    target = f"{host}:{port}"
+    how = ("-t", TRANSPORTS[transport], "-r", str(RATE), "-p", str(free_port()))
+    await sipp(folder, scenario, target, *how)
+
+
+async def nothing_left(bench: Bench) -> None:
+    """No leg, and in due time no transaction."""
+    await bench.until(lambda: (bench.sip.legs, bench.sip.transactions) == (0, 0))
+
+
+@pytest.mark.parametrize("transport", ["UDP", "TCP"])
+async def test_fifty_calls(tmp_path: Path, transport: str) -> None:
+    async with served() as (bench, takers):
+        await call_with_sipp(bench, tmp_path, "caller", transport)
+        assert takers.ends == {("peer", "bye"): CALLS}
+        assert bench.sip.counters.requests["INVITE"] >= CALLS
+        await nothing_left(bench)
+
+
+async def test_fifty_calls_of_which_every_other_200_is_lost(tmp_path: Path) -> None:
+    async with served() as (bench, takers):
+        oks = count_200_to_invite(bench)
+        await call_with_sipp(bench, tmp_path, "caller-drops-200", "UDP")
+        assert takers.ends == {("peer", "bye"): CALLS}
+        assert oks["INVITE"] > CALLS
+        await nothing_left(bench)
+
+
+def count_200_to_invite(bench: Bench) -> Counter[str]:
+    """Count the 200s that leave, by method."""
+    counts: Counter[str] = Counter()
+    send = bench.sip._send
+
+    def counted(output: Send) -> None:
+        if isinstance(output.message, Response) and output.message.status == 200:
+            counts[output.message.cseq.method] += 1
+        send(output)
+
+    bench.sip._send = counted  # type: ignore[method-assign,assignment]  # to see what leaves
+    return counts
+
+
+@pytest.mark.parametrize("transport", ["UDP", "TCP"])
+async def test_fifty_callers_who_give_up(tmp_path: Path, transport: str) -> None:
+    async with served(answers=False) as (bench, takers):
+        await call_with_sipp(bench, tmp_path, "caller-cancels", transport)
+        assert takers.ends == {("peer", "cancel"): CALLS}
+        await nothing_left(bench)
+
+
+@pytest.mark.parametrize("transport", ["UDP", "TCP"])
+async def test_fifty_calls_to_a_conference(tmp_path: Path, transport: str) -> None:
+    port = free_port()
+    async with opened(UDP4, TCP4, timers=BRISK) as bench:
+        async with asyncio.TaskGroup() as tasks:
+            server = tasks.create_task(
+                sipp(tmp_path, "conference", "-p", str(port), "-t", TRANSPORTS[transport])
+            )
+            if transport == "TCP":
+                await listening(port)
+            flow = Flow(transport, "127.0.0.1", port)
+            legs = [await call_out(bench, flow) for _ in range(CALLS)]
+            for leg in legs:
+                answer = await leg.answered()
+                assert re.search(rb"m=audio [0-9]+ RTP/AVP 0", answer)
+                assert leg.early == answer
+            # It asks in the dialog; a BYE of ours must not cross that.
+            await bench.until(lambda: bench.sip.counters.requests["OPTIONS"] == CALLS)
+            for leg in legs:
+                leg.hang_up()
+            await server
+        await nothing_left(bench)
+
+
+async def call_out(bench: Bench, flow: Flow) -> OutgoingLeg:
+    """A call from us."""
+    return await bench.sip.invite(
+        f"sip:12345@127.0.0.1:{flow.port}",
+        flow,
+        from_display="xxx-xxx-5678",
+        from_user="712345678901234",
+        offer=OFFER,
+    )
