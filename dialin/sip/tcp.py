@@ -11,6 +11,7 @@ from __future__ import annotations
 import asyncio
 from collections import Counter
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Protocol, cast
@@ -202,18 +203,20 @@ class Connections:
     async def _connect(self, peer: tuple[str, int], attempt: _Attempt) -> None:
         loop = asyncio.get_running_loop()
         factory = partial(self._new_connection, is_ours=True)
+        connection: Connection | None = None
         try:
-            async with asyncio.timeout(CONNECT_WITHIN_S):
-                # A literal address: asyncio asks no resolver.
-                _, connection = await loop.create_connection(factory, *peer)
-        except (OSError, TimeoutError):
-            self.counters.unsent += len(attempt.waiting)
-            self.listener.connection_failed(Flow("TCP", *peer))
-        else:
-            for data in attempt.waiting:
-                connection.send(data)
+            with suppress(OSError, TimeoutError):
+                async with asyncio.timeout(CONNECT_WITHIN_S):
+                    # A literal address: asyncio asks no resolver.
+                    _, connection = await loop.create_connection(factory, *peer)
         finally:
             del self._connecting[peer]
+        if connection is None:
+            self.counters.unsent += len(attempt.waiting)
+            self.listener.connection_failed(Flow("TCP", *peer))
+            return
+        for data in attempt.waiting:
+            connection.send(data)
 
     async def close(self) -> None:
         """Close everything, now; returns when nothing is left."""

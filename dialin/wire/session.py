@@ -50,6 +50,8 @@ class Session:
         *,
         early_refusal: int,
     ) -> None:
+        """`early_refusal` meets an offer that comes before the first INVITE has its final response:
+        500 where that is owed by us (§14.2), 491 where it is owed by the peer."""
         self.leg_id = owner.leg_id
         self.local_tag = dialog.id.local_tag
         self.dialog = dialog
@@ -106,7 +108,7 @@ class Session:
             self._send_bye(now)
 
     def drop(self) -> None:
-        """Forget the dialog: it never came to be."""
+        """Forget the dialog: it is over, or never came to be."""
         self._is_over = True
         if self._accepted:
             self._accepted.settle()
