@@ -32,6 +32,8 @@ class Association:
         *,
         learns_port: bool,
     ) -> None:
+        self.owner = surroundings.leg
+        """The number of the leg."""
         self._pair = pair
         self._receiver = receiver
         self._outgoing = outgoing
@@ -58,30 +60,7 @@ class Association:
             self._learner.start(now)
             self._diary.plan("learn", now + LEARN_S, self._stop_learning)
 
-    def close(self) -> None:
-        """Hear nobody any more."""
-        self._diary.close()
-        for udp in (self._pair.rtp, self._pair.rtcp):
-            self._surroundings.unwatch(udp.fileno())
-
-    def _turn(self, now: float) -> None:
-        """Talk to a new remote address, whose SSRC will be another."""
-        host, rtp_port, rtcp_port = self._remote
-        self._receiver.stream.unlock()
-        connect(self._pair.rtcp, host, rtcp_port)
-        self._surroundings.watch(self._pair.rtcp.fileno(), self._receiver.on_rtcp)
-        if not self._learns_port:
-            self._keep_to(rtp_port)
-            return
-        udp = self._pair.rtp
-        disconnect(udp)
-        self._outgoing.transmit = lambda packet: udp.sendto(packet, (host, rtp_port))
-        self._learner = SourceLearner(rtp_port)
-        self._surroundings.watch(udp.fileno(), self._learn)
-        if self._is_started:
-            self.start(now)
-
-    def _learn(self, now: float) -> None:
+    def on_readable(self, now: float) -> None:
         """Take what anybody sends, and use it for nothing but to find the source."""
         scratch = self._surroundings.scratch
         for _ in range(PACKETS_AT_ONCE):
@@ -94,6 +73,29 @@ class Association:
             if port is not None:
                 self._keep_to(port)
                 return
+
+    def close(self) -> None:
+        """Hear nobody any more."""
+        self._diary.close()
+        for udp in (self._pair.rtp, self._pair.rtcp):
+            self._surroundings.unwatch(udp.fileno())
+
+    def _turn(self, now: float) -> None:
+        """Talk to a new remote address, whose SSRC will be another."""
+        host, rtp_port, rtcp_port = self._remote
+        self._receiver.stream.unlock()
+        connect(self._pair.rtcp, host, rtcp_port)
+        self._surroundings.watch(self._pair.rtcp.fileno(), self._receiver.reporter)
+        if not self._learns_port:
+            self._keep_to(rtp_port)
+            return
+        udp = self._pair.rtp
+        disconnect(udp)
+        self._outgoing.turn(lambda packet: udp.sendto(packet, (host, rtp_port)), None)
+        self._learner = SourceLearner(rtp_port)
+        self._surroundings.watch(udp.fileno(), self)
+        if self._is_started:
+            self.start(now)
 
     def _learn_from(self, host: str, port: int, packet: memoryview, now: float) -> int | None:
         """The port that one packet makes certain, if it does."""
@@ -113,5 +115,5 @@ class Association:
         self._learner = None
         self._diary.call_off("learn")
         connect(self._pair.rtp, self._remote[0], port)
-        self._outgoing.transmit = self._pair.rtp.send
-        self._surroundings.watch(self._pair.rtp.fileno(), self._receiver.on_rtp)
+        self._outgoing.turn(self._pair.rtp.send, self._pair.rtp.fileno())
+        self._surroundings.watch(self._pair.rtp.fileno(), self._receiver)

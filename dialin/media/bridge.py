@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from dialin.media.agenda import nothing
 from dialin.media.messages import CannotDo, Cause
-from dialin.media.relay import NO_WORD, PLAIN, Relay
+from dialin.media.relay import Relay
 
 if TYPE_CHECKING:
     from dialin.media.leg import Leg
@@ -30,22 +30,21 @@ class Bridge:
         for source, sink in self._directions:
             source.bridge = self
             source.receiver.relay = Relay(sink.sender.stream)
-            source.receiver.on_change = source.sender.on_change = self.route
+            sink.sender.stream.feeder = source.receiver
+            source.sender.on_change = self.route
         self.route()
 
     def route(self) -> None:
         """Forward where the sink takes what the source sends, as things are now."""
         for source, sink in self._directions:
-            relay, settings = source.receiver.relay, source.settled()
-            if relay is not None:
-                relay.is_open = sink.sender.takes(settings.codec)
-                is_fast = relay.is_open and not source.receiver.hears_tones
-                relay.word = PLAIN | settings.payload_type if is_fast else NO_WORD
-                relay.sink_word = PLAIN | sink.settled().payload_type
+            source.receiver.close_lane()
+            if source.receiver.relay:
+                source.receiver.relay.is_open = sink.sender.takes(source.settled().codec)
 
     def undo(self, now: float) -> None:
         """Forward nothing any more; both legs send frames of their own again."""
-        for source, _ in self._directions:
-            source.bridge = source.receiver.relay = None
-            source.receiver.on_change = source.sender.on_change = nothing
+        for source, sink in self._directions:
+            source.receiver.close_lane()
+            source.bridge = source.receiver.relay = sink.sender.stream.feeder = None
+            source.sender.on_change = nothing
             source.sender.hasten(now)

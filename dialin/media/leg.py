@@ -7,8 +7,6 @@ whose turn it is, are left to `worker`.
 
 from __future__ import annotations
 
-import contextlib
-
 from dialin.media.association import Association
 from dialin.media.bridge import Bridge
 from dialin.media.messages import (
@@ -27,7 +25,7 @@ from dialin.media.sender import Sender
 from dialin.media.stream import OutgoingStream
 from dialin.media.surroundings import Surroundings
 
-LOOK_EACH_S = 1.0
+LOOK_EACH_S = 2.0
 """How often a leg looks whether its far end still lives."""
 
 
@@ -42,7 +40,7 @@ class Leg:
         media_timeout_s: float,
         learns_port: bool,
     ) -> None:
-        outgoing = OutgoingStream(pair.rtp.send)
+        outgoing = OutgoingStream()
         self.pair = pair
         self.bridge: Bridge | None = None
         self.receiver = Receiver(pair, surroundings)
@@ -116,19 +114,20 @@ class Leg:
         if self.bridge:
             self.bridge.undo(now)
 
-    def statistics(self, now: float) -> LegStatistics:
+    def statistics(self) -> LegStatistics:
         """The figures up to now."""
         receiver, sent = self.receiver, self.sender.stream
-        receiver.stream.settle(now)
+        receiver.settle()
+        sent.settle()
         tracker = receiver.stream.tracker
         return LegStatistics(
             codec=self._settings.codec if self._settings else None,
             packets_received=tracker.received,
-            packets_sent=sent.packets,
+            packets_sent=sent.packets - sent.refused - sent.unsent,
             packets_lost=max(0, tracker.lost),
             jitter_ms=round(tracker.jitter * 1000 / CLOCK_HZ, 1),
             dropped_source=receiver.dropped_source,
-            malformed=receiver.malformed,
+            malformed=receiver.malformed + receiver.reporter.malformed,
             unexpected=receiver.unexpected,
             refused=receiver.refused + sent.refused,
             unsent=sent.unsent,
@@ -150,9 +149,9 @@ class Leg:
     def _send_report(self, now: float) -> None:
         self._diary.plan("report", now + REPORT_EACH_S, self._send_report)
         receiver = self.receiver
-        report = receiver.reporter.report(receiver.stream, self.sender.stream, now)
-        with contextlib.suppress(OSError):  # many far ends have no RTCP
-            self.pair.rtcp.send(report)
+        receiver.settle()
+        self.sender.stream.settle()
+        receiver.reporter.send(receiver.stream, self.sender.stream, now)
 
     def _look_later(self, now: float) -> None:
         self._diary.plan("look", now + min(LOOK_EACH_S, self._media_timeout_s), self._look_for_life)
@@ -160,7 +159,8 @@ class Leg:
     def _look_for_life(self, now: float) -> None:
         """RTP and RTCP are signs of life; none can be expected of one who holds us."""
         receiver = self.receiver
-        alive_at = max(self._alive_at, receiver.stream.heard_at, receiver.heard_report_at)
+        receiver.settle()
+        alive_at = max(self._alive_at, receiver.stream.heard_at, receiver.reporter.heard_at)
         if self.settled().sends and now - alive_at >= self._media_timeout_s:
             self._surroundings.tell(LegLost(self._surroundings.leg, "media-timeout", ""))
         else:

@@ -100,7 +100,7 @@ class LegStatistics:
     packets_lost: int = 0
     """Gaps in what was received; late packets close their gap again."""
     jitter_ms: float = 0.0
-    """Interarrival jitter (RFC 3550 §6.4.1), a sample of every eighth packet while bridged."""
+    """Interarrival jitter (RFC 3550 §6.4.1); the worker wakes in steps of some milliseconds."""
     dropped_source: int = 0
     """Packets of another sender: the wrong address while the source is learnt, the wrong SSRC."""
     malformed: int = 0

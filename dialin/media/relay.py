@@ -3,8 +3,8 @@
 
 Sequence numbers and timestamps are shifted by constants, so that gaps stay gaps and the receiver
 sees the loss there was. The shifts are found anew where the source starts anew; that of sequence
-numbers also where the sink has sent something of its own meanwhile. Orderly packets are forwarded
-by the fast path in `leg`, with the shifts kept here.
+numbers also where the sink has sent something of its own meanwhile. Packets that follow each other
+exactly are left to `lane`.
 """
 
 from __future__ import annotations
@@ -18,10 +18,6 @@ PATIENCE = 25
 Where the sink has filled a gap with silence, delayed packets belong to a time that has passed. They
 are dropped, or the listener would hear everything that much later from then on.
 """
-PLAIN = rtp.VERSION << 14
-"""The first 16 bits of a packet with a fixed header only and no marker, less the payload type."""
-NO_WORD = -1
-"""What no packet begins with."""
 
 
 class Relay:
@@ -33,19 +29,13 @@ class Relay:
         "late",
         "sequence_offset",
         "sink",
-        "sink_word",
         "timestamp_offset",
-        "word",
     )
 
     def __init__(self, sink: OutgoingStream) -> None:
         self.sink = sink
         self.is_open = False
         """Whether the sink takes the source's audio now."""
-        self.word = NO_WORD
-        """How packets begin that the fast path may forward."""
-        self.sink_word = NO_WORD
-        """How they begin when they leave."""
         self.sequence_offset = 0
         self.timestamp_offset = 0
         self.has_clock = False

@@ -1,16 +1,20 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """The RTCP of one leg (RFC 3550 §6): what is told to the far end, and what is kept of its reports.
 
-When reports go out, and that one is a sign of life, is left to `leg`.
+Nothing that the far end reports moves anything. When reports go out is left to `leg`.
 """
 
 from __future__ import annotations
 
+import contextlib
 import secrets
+import socket
 
+from dialin.media.sockets import PACKET_BYTES
 from dialin.media.stream import IncomingStream, OutgoingStream
+from dialin.media.surroundings import Surroundings
 from dialin.wire import rtcp
-from dialin.wire.rtp import Buffer
+from dialin.wire.rtp import Buffer, MalformedPacket
 
 FIRST_REPORT_S = 2.5
 REPORT_EACH_S = 5.0
@@ -20,19 +24,40 @@ REPORT_EACH_S = 5.0
 class Reporter:
     """Writes and reads the reports of one leg."""
 
-    def __init__(self) -> None:
+    def __init__(self, udp: socket.socket, surroundings: Surroundings) -> None:
+        self.owner = surroundings.leg
+        """The number of the leg."""
+        self.heard_at = float("-inf")
+        """When the far end gave its last sign of life here."""
+        self.malformed = 0
+        self._udp = udp
+        self._scratch = surroundings.scratch
         self._cname = secrets.token_urlsafe(12)  # RFC 7022 §4.2: at least 96 random bits, a leg
         self._last_sender_report = 0
         self._reported_at = 0.0
 
+    def on_readable(self, now: float) -> None:
+        """Take one datagram of the far end."""
+        with contextlib.suppress(OSError):  # ICMP: many far ends have no RTCP
+            length = self._udp.recv_into(self._scratch.packet)
+            self.hear(self._scratch.views[length], now)
+
     def hear(self, datagram: Buffer, now: float) -> None:
-        """Take in what the far end reports. Raises MalformedPacket."""
-        for packet in rtcp.parse_compound(datagram):
+        """Take in what the far end reports."""
+        try:
+            packets = rtcp.parse_compound(datagram) if len(datagram) < PACKET_BYTES else ()
+        except MalformedPacket:
+            packets = ()
+        if not packets:
+            self.malformed += 1
+            return
+        self.heard_at = now
+        for packet in packets:
             if isinstance(packet, rtcp.SenderReport):
                 self._last_sender_report, self._reported_at = packet.middle, now
 
-    def report(self, incoming: IncomingStream, outgoing: OutgoingStream, now: float) -> bytes:
-        """One compound packet: SR or RR, then the CNAME."""
+    def send(self, incoming: IncomingStream, outgoing: OutgoingStream, now: float) -> None:
+        """Send one compound packet: SR or RR, then the CNAME."""
         blocks = self._blocks(incoming, now)
         report: rtcp.Packet
         if outgoing.packets:
@@ -46,12 +71,13 @@ class Reporter:
             )
         else:
             report = rtcp.ReceiverReport(outgoing.ssrc, blocks)
-        return rtcp.compound([report, rtcp.SourceDescription(outgoing.ssrc, self._cname)])
+        name = rtcp.SourceDescription(outgoing.ssrc, self._cname)
+        with contextlib.suppress(OSError):
+            self._udp.send(rtcp.compound([report, name]))
 
     def _blocks(self, incoming: IncomingStream, now: float) -> tuple[rtcp.ReportBlock, ...]:
         if incoming.ssrc is None:
             return ()
-        incoming.settle(now)
         tracker = incoming.tracker
         delay = round((now - self._reported_at) * 65536) if self._last_sender_report else 0
         block = rtcp.ReportBlock(

@@ -17,6 +17,8 @@ from dialin.media.stream import OutgoingStream
 
 FILL_AFTER_S = 0.2
 """A bridged leg that gets nothing for this long sends silence: longer than any usual jitter."""
+LOOK_AGAIN_S = 1.0
+"""How often a bridged leg that gets enough looks whether it still does."""
 LATE_S = 0.04
 """A beat that is later than this is not caught up, or frames would leave in a burst."""
 
@@ -91,7 +93,7 @@ class Sender:
         if settings is None:
             return
         if programme is None and self._is_fed(now):
-            self._diary.plan("beat", self.stream.sent_at + FILL_AFTER_S, self._beat)
+            self._diary.plan("beat", now + LOOK_AGAIN_S, self._beat)
             return
         due = self._diary.due("beat")
         self._diary.plan("beat", (due if now - due < LATE_S else now) + FRAME_S, self._beat)
@@ -103,5 +105,6 @@ class Sender:
 
     def _is_fed(self, now: float) -> bool:
         """Whether the bridge sends for us."""
-        speaker = self.stream.speaker
-        return speaker not in (None, self) and now - self.stream.sent_at < FILL_AFTER_S
+        stream = self.stream
+        fed_at = stream.sent_at if stream.speaker not in (None, self) else float("-inf")
+        return now - max(fed_at, stream.fed_at()) < FILL_AFTER_S

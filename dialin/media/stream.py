@@ -11,6 +11,7 @@ from __future__ import annotations
 import secrets
 from collections.abc import Callable
 from enum import Enum, auto
+from typing import Protocol
 
 from dialin.media.playout import CLOCK_HZ, FRAME_UNITS, Frame
 from dialin.wire import rtp
@@ -19,10 +20,20 @@ SSRC_LOCK_S = 0.2
 """While a stream lives, with gaps shorter than this, no other SSRC is heard."""
 CONTIGUOUS_S = 0.06
 """Own frames that follow each other within this differ by exactly one frame's timestamp."""
-EXACT_EACH = 8
-"""Of an orderly stream every eighth packet is measured: enough for jitter, and much cheaper."""
-
 Transmit = Callable[[memoryview | bytes], object]
+
+
+class Feeder(Protocol):
+    """What sends in an outgoing stream's name, and tells it later."""
+
+    heard_at: float
+    """When it sent the last packet."""
+
+    def settle(self) -> None:
+        """Tell what was sent so far."""
+
+    def close_lane(self) -> None:
+        """Tell it, and send no more."""
 
 
 class Order(Enum):
@@ -42,28 +53,26 @@ class Order(Enum):
 class IncomingStream:
     """What the far end sends: one SSRC at a time, its order, loss and jitter.
 
-    The leg's fast path forwards orderly packets without calling `receive`. It counts them in
-    `uncounted` and moves `expected` and `heard_at`; `settle` makes the tracker catch up.
+    Packets that a lane has forwarded do not come to `receive`: `catch_up` tells of them.
     """
 
-    __slots__ = ("expected", "heard_at", "ssrc", "tracker", "uncounted")
+    __slots__ = ("expected", "heard_at", "ssrc", "timestamp", "tracker")
 
     def __init__(self) -> None:
         self.tracker = rtp.SequenceTracker(CLOCK_HZ)
         self.ssrc: int | None = None
         """The stream that is listened to."""
         self.expected = 0
-        """The sequence number that comes next; 65536 before a wrap, which no packet has."""
+        """The sequence number that comes next."""
+        self.timestamp = 0
+        """That of the newest packet."""
         self.heard_at = float("-inf")
         """When the last packet of this stream came."""
-        self.uncounted = 0
-        """Packets of the fast path that the tracker does not know yet."""
 
     def receive(self, header: rtp.RtpHeader, now: float, *, is_event: bool) -> Order:
         """Take one packet into account."""
         if header.ssrc != self.ssrc and now - self.heard_at < SSRC_LOCK_S:
             return Order.FOREIGN
-        self.settle(now)
         ahead = (header.sequence - self.expected + 1) & 0xFFFF
         is_first = header.ssrc != self.ssrc
         if not self.tracker.receive(
@@ -74,19 +83,21 @@ class IncomingStream:
         self.heard_at = now
         if not is_first and (ahead == 0 or ahead > 0x10000 - self.tracker.MAX_MISORDER):
             return Order.LATE
-        self.expected = header.sequence + 1
+        self.expected = rtp.uint16_add(header.sequence, 1)
+        self.timestamp = header.timestamp
         return Order.FIRST if is_first or ahead >= self.tracker.MAX_DROPOUT else Order.NEWER
 
     def unlock(self) -> None:
         """Another sender may be heard at once: the far end has moved."""
         self.heard_at = float("-inf")
 
-    def settle(self, now: float) -> None:
-        """Tell the tracker of the packets that took the fast path."""
-        if self.uncounted and self.ssrc is not None:
-            self.tracker.received += self.uncounted - 1
-            self.tracker.receive(self.ssrc, self.expected - 1, 0, now, is_event=True)
-            self.uncounted = 0
+    def catch_up(self, count: int, sequence: int, timestamp: int, now: float) -> None:
+        """Take into account packets that came in order; the last one is described."""
+        if self.ssrc is not None:
+            self.tracker.received += count - 1
+            self.tracker.receive(self.ssrc, sequence, timestamp, now, is_event=True)
+            self.expected = rtp.uint16_add(sequence, 1)
+            self.timestamp, self.heard_at = timestamp, now
 
 
 class OutgoingStream:
@@ -94,6 +105,8 @@ class OutgoingStream:
 
     __slots__ = (
         "event_type",
+        "fd",
+        "feeder",
         "octets",
         "packets",
         "payload_type",
@@ -107,8 +120,12 @@ class OutgoingStream:
         "unsent",
     )
 
-    def __init__(self, transmit: Transmit) -> None:
-        self.transmit = transmit
+    def __init__(self) -> None:
+        self.fd: int | None = None
+        """The socket, once it is connected; until then only `transmit` knows where to send."""
+        self.transmit: Transmit = _nowhere
+        self.feeder: Feeder | None = None
+        """What else may send in our name while the leg is bridged."""
         self.payload_type = 0
         self.event_type = 0
         # RFC 3550 §5.1 wants all three random. RFC 3711 §3.3.1 is why sequence numbers start in
@@ -125,6 +142,27 @@ class OutgoingStream:
         self.refused = 0
         self.unsent = 0
 
+    def turn(self, transmit: Transmit, fd: int | None) -> None:
+        """Send another way from now on."""
+        if self.feeder:
+            self.feeder.close_lane()
+        self.transmit, self.fd = transmit, fd
+
+    def fed_at(self) -> float:
+        """When the bridge sent the last packet."""
+        return self.feeder.heard_at if self.feeder else float("-inf")
+
+    def settle(self) -> None:
+        """Be up to date with what the feeder has sent."""
+        if self.feeder:
+            self.feeder.settle()
+
+    def catch_up(self, count: int, octets: int, sequence: int, timestamp: int, now: float) -> None:
+        """Take into account packets that the feeder has sent; the last one is described."""
+        self.packets += count
+        self.octets += octets
+        self.sequence, self.timestamp, self.sent_at = sequence, timestamp, now
+
     def next_timestamp(self, now: float) -> int:
         """The timestamp of something that begins now: time has gone on meanwhile."""
         if self.speaker is None:
@@ -134,6 +172,8 @@ class OutgoingStream:
 
     def send_frame(self, frame: Frame, speaker: object, now: float) -> None:
         """Send one frame of the leg's own."""
+        if self.feeder:
+            self.feeder.close_lane()
         if frame.is_event and not frame.begins:
             timestamp = self.timestamp  # RFC 4733 §2.5.1.2: that of the event's beginning
         elif self.speaker is speaker and now - self.sent_at < CONTIGUOUS_S:
@@ -155,13 +195,12 @@ class OutgoingStream:
 
     def put(self, packet: memoryview | bytes, payload_length: int) -> None:
         """Hand one packet to the kernel."""
+        self.packets += 1
+        self.octets += payload_length
         try:
             self.transmit(packet)
         except OSError as failure:
             self.fail(failure)
-        else:
-            self.packets += 1
-            self.octets += payload_length
 
     def fail(self, failure: OSError) -> None:
         """Count a packet that did not leave. The next one may: nobody is to be told."""
@@ -173,3 +212,7 @@ class OutgoingStream:
     def clock(self, now: float) -> int:
         """What the stream's RTP clock shows (RFC 3550 §6.4.1: the same instant as the NTP time)."""
         return rtp.uint32_add(self.timestamp, round((now - self.sent_at) * CLOCK_HZ))
+
+
+def _nowhere(_packet: memoryview | bytes) -> None:
+    """Where packets go before the leg has a far end."""

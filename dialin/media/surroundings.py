@@ -5,9 +5,19 @@ from __future__ import annotations
 
 from typing import Protocol
 
-from dialin.media.agenda import Action, Diary
+from dialin.media.agenda import Diary
 from dialin.media.messages import Answer, Report
 from dialin.media.sockets import Scratch
+
+
+class Watcher(Protocol):
+    """What reads one socket."""
+
+    owner: int
+    """The number of the leg it belongs to, or 0 for the worker."""
+
+    def on_readable(self, now: float) -> None:
+        """Read, but never wait."""
 
 
 class Surroundings(Protocol):
@@ -24,8 +34,8 @@ class Surroundings(Protocol):
     def scratch(self) -> Scratch:
         """The one buffer that all packets pass through."""
 
-    def watch(self, fd: int, on_readable: Action) -> None:
-        """Call `on_readable` with the time whenever the socket has something."""
+    def watch(self, fd: int, watcher: Watcher) -> None:
+        """Let `watcher` read whenever the socket has something."""
 
     def unwatch(self, fd: int) -> None:
         """Do so no longer."""

@@ -127,8 +127,8 @@ class Switchboard:
         return Done(command.request)
 
     @carry_out.register
-    def _count(self, command: Count, now: float) -> Answer:
-        return Counted(command.request, self._leg(command.leg).statistics(now))
+    def _count(self, command: Count, _now: float) -> Answer:
+        return Counted(command.request, self._leg(command.leg).statistics())
 
     @carry_out.register
     def _close_leg(self, command: CloseLeg, now: float) -> Answer:
@@ -136,7 +136,7 @@ class Switchboard:
         leg.close(now)
         del self._legs[command.leg]
         self.pool.give_back(leg.pair, now)
-        return Counted(command.request, leg.statistics(now))
+        return Counted(command.request, leg.statistics())
 
     def _leg(self, number: int) -> Leg:
         leg = self._legs.get(number)

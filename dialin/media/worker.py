@@ -22,7 +22,7 @@ import traceback
 from collections import deque
 from collections.abc import Callable
 
-from dialin.media.agenda import Action, Agenda, Diary
+from dialin.media.agenda import Agenda, Diary
 from dialin.media.messages import (
     MAX_MESSAGE_BYTES,
     Answer,
@@ -40,9 +40,10 @@ from dialin.media.messages import (
     encode,
 )
 from dialin.media.sockets import Scratch
+from dialin.media.surroundings import Watcher
 from dialin.media.switchboard import Switchboard
 
-PACE_S = 0.002
+PACE_S = 0.003
 """The least time from one wake-up to the next while there are legs: a tenth of a frame."""
 COMMANDS_AT_ONCE = 64
 RETRY_S = 0.01
@@ -68,8 +69,8 @@ class _Desk:
     def diary(self) -> Diary:
         return Diary(self._worker.agenda, self.leg)
 
-    def watch(self, fd: int, on_readable: Action) -> None:
-        self._worker.watch(fd, on_readable, self.leg)
+    def watch(self, fd: int, watcher: Watcher) -> None:
+        self._worker.watch(fd, watcher)
 
     def unwatch(self, fd: int) -> None:
         self._worker.unwatch(fd)
@@ -87,60 +88,66 @@ class Worker:
     ) -> None:
         self.scratch = Scratch()
         self.agenda = Agenda()
+        self.owner = _WORKER
         self.is_over = False
         self._control = control
         self._clock = clock
         self._pause = pause
         self._epoll = select.epoll()
-        self._watched: dict[int, tuple[Action, int]] = {}
+        self._watchers: list[Watcher | None] = []
+        """By file descriptor."""
         self._outbox: deque[bytes] = deque()
         self._switchboard: Switchboard | None = None
         control.setblocking(False)
-        self.watch(control.fileno(), self._take_commands, _WORKER)
+        self.watch(control.fileno(), self)
 
     def run(self) -> None:
         """Work until the service goes."""
         while not self.is_over:
-            self.turn(self._patience())
+            woken_at = self.turn(self._patience())
             if self._switchboard:
-                self._pause(PACE_S)
+                self._pause(max(0.0, woken_at + PACE_S - self._clock()))
         self.close()
 
-    def turn(self, timeout_s: float | None) -> None:
-        """Wait for something to do, and do all there is: one packet of each socket at most.
+    def turn(self, timeout_s: float | None) -> float:
+        """Wait for something to do, and do all there is; gives the time when the wait was over.
 
-        So nobody who floods one leg takes time from the others. What is left waits for the next
-        turn, in the socket's buffer.
+        One packet of each socket is taken at most, so that nobody who floods one leg takes time
+        from the others. What is left waits for the next turn, in the socket's buffer.
         """
         ready = self._epoll.poll(timeout_s)
         now = self._clock()
-        watched = self._watched
+        watchers = self._watchers
         for fd, _ in ready:
-            if fd not in watched:  # given up during this turn
+            watcher = watchers[fd]
+            if watcher is None:  # given up during this turn
                 continue
-            action, owner = watched[fd]
             try:
-                action(now)
+                watcher.on_readable(now)
             except Exception as failure:  # noqa: BLE001 - one poisoned leg harms no other
-                self._fail(owner, failure, now)
+                self._fail(watcher.owner, failure, now)
         while appointment := self.agenda.take_due(now):
             try:
                 if appointment.action:
                     appointment.action(now)
             except Exception as failure:  # noqa: BLE001 - as above
                 self._fail(appointment.owner, failure, now)
-        self._post(now)
+        if self._outbox:
+            self._post(now)
+        return now
 
-    def watch(self, fd: int, on_readable: Action, owner: int) -> None:
-        """Call `on_readable` whenever there is something to read."""
-        if fd not in self._watched:
+    def watch(self, fd: int, watcher: Watcher) -> None:
+        """Let `watcher` read whenever there is something to read."""
+        self._watchers += [None] * (fd + 1 - len(self._watchers))
+        if self._watchers[fd] is None:
             self._epoll.register(fd, select.EPOLLIN)
-        self._watched[fd] = on_readable, owner
+        self._watchers[fd] = watcher
 
     def unwatch(self, fd: int) -> None:
         """Do so no longer."""
-        if self._watched.pop(fd, None):
+        if fd < len(self._watchers) and self._watchers[fd]:
             self._epoll.unregister(fd)
+            self._watchers[fd] = None
 
     def tell(self, message: Answer | Report) -> None:
         """Say something to the service, at the end of this turn."""
@@ -158,7 +165,7 @@ class Worker:
         due = self.agenda.next_due()
         return None if due is None else max(0.0, due - self._clock())
 
-    def _take_commands(self, now: float) -> None:
+    def on_readable(self, now: float) -> None:
         for _ in range(COMMANDS_AT_ONCE):
             try:
                 data = self._control.recv(MAX_MESSAGE_BYTES)
@@ -195,8 +202,9 @@ class Worker:
         if owner == _WORKER or self._switchboard is None:
             raise failure
         self.agenda.forget(owner)
-        for fd in [fd for fd, (_, whose) in self._watched.items() if whose == owner]:
-            self.unwatch(fd)
+        for fd, watcher in enumerate(self._watchers):
+            if watcher and watcher.owner == owner:
+                self.unwatch(fd)
         self._switchboard.drop(owner, now)
         self.tell(LegLost(owner, "leg-failed", _describe(failure)))
 
