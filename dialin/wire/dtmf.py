@@ -9,10 +9,9 @@ whose SSRC may press one, is left to the layers above.
 from __future__ import annotations
 
 import struct
-from collections import OrderedDict
 from dataclasses import dataclass, field
 
-from dialin.wire.rtp import Buffer, MalformedPacket, uint32_add, uint32_newer
+from dialin.wire.rtp import Buffer, MalformedPacket, uint32_add
 from dialin.wire.tones import ToneDigits
 
 __all__ = [
@@ -30,6 +29,8 @@ KEYS = "0123456789*#ABCD"
 
 EVENT_BYTES = 4
 MAX_DURATION = 0xFFFF
+FULL_SEGMENT = (MAX_DURATION, MAX_DURATION + 1)
+"""How far apart segments begin: RFC 4733 §2.5.1.3 by the letter, and by those who count one on."""
 FRAME_MS = 20
 END_REPEATS = 3
 """RFC 4733 §2.5.1.4: the packet that ends an event is sent three times in all."""
@@ -90,16 +91,14 @@ def event_packets(key: str, duration_ms: int, clock: int = 8000) -> list[bytes]:
 class _Segment:
     """The packets of one (SSRC, timestamp, event): a key press, or a part of a very long one."""
 
-    __slots__ = ("duration", "ended", "seen_at")
+    __slots__ = ("duration", "seen_at")
 
-    def __init__(self) -> None:
-        self.duration = 0
-        self.ended = False
-        self.seen_at = 0.0
+    def __init__(self, event: TelephoneEvent, now: float) -> None:
+        self.duration = event.duration
+        self.seen_at = now
 
     def take(self, event: TelephoneEvent, now: float) -> None:
         self.duration = max(self.duration, event.duration)
-        self.ended = self.ended or event.end
         self.seen_at = now
 
 
@@ -126,7 +125,7 @@ class EventDigits:
     """Sustained rate: a dialling machine makes ten (50 ms on, 50 ms off)."""
 
     def __init__(self) -> None:
-        self._segments: OrderedDict[tuple[int, int, int], _Segment] = OrderedDict()
+        self._segments: dict[tuple[int, int, int], _Segment] = {}
         self._allowance = float(self.BURST)
         self._filled_at: float | None = None
 
@@ -140,28 +139,23 @@ class EventDigits:
         event = parse_event(payload)
         if event.event >= len(KEYS):
             return None
-        segment, is_press = self._segment(ssrc, timestamp, marker, event, now)
-        segment.take(event, now)
-        if is_press and self._within_rate(now):
-            return KEYS[event.event]
-        return None
+        is_press = self._begins_press((ssrc, timestamp, event.event), marker, event, now)
+        return KEYS[event.event] if is_press and self._within_rate(now) else None
 
-    def _segment(
-        self, ssrc: int, timestamp: int, marker: bool, event: TelephoneEvent, now: float
-    ) -> tuple[_Segment, bool]:
-        """The segment that a packet belongs to, and whether it begins a press."""
-        identity = (ssrc, timestamp, event.event)
+    def _begins_press(
+        self, identity: tuple[int, int, int], marker: bool, event: TelephoneEvent, now: float
+    ) -> bool:
         known = self._segments.get(identity)
         if known is not None:
             begins_anew = marker and event.duration <= known.duration
             if not begins_anew or now - known.seen_at < self.REUSE_S:
-                return known, False
+                known.take(event, now)
+                return False
         is_press = marker or not self._goes_on(identity, now)
-        segment = self._segments[identity] = _Segment()
-        self._segments.move_to_end(identity)
+        self._segments[identity] = _Segment(event, now)
         if len(self._segments) > self.REMEMBERED:
-            self._segments.popitem(last=False)
-        return segment, is_press
+            del self._segments[next(iter(self._segments))]
+        return is_press
 
     def _goes_on(self, identity: tuple[int, int, int], now: float) -> bool:
         """Whether a press goes on here under a later timestamp (RFC 4733 §2.5.1.3).
@@ -171,13 +165,10 @@ class EventDigits:
         """
         ssrc, timestamp, code = identity
         for (other_ssrc, began, other_code), segment in self._segments.items():
-            if (other_ssrc, other_code) != (ssrc, code) or not uint32_newer(timestamp, began):
-                continue
-            elapsed = uint32_add(timestamp, -began)
-            is_full = not segment.ended and elapsed in (MAX_DURATION, MAX_DURATION + 1)
-            is_near = elapsed <= segment.duration + self.SEGMENT_GAP
-            if (is_full or is_near) and now - segment.seen_at <= self.SEGMENT_S:
-                return True
+            if (other_ssrc, other_code) == (ssrc, code) and now - segment.seen_at <= self.SEGMENT_S:
+                elapsed = uint32_add(timestamp, -began)  # very long where it began later
+                if elapsed <= segment.duration + self.SEGMENT_GAP or elapsed in FULL_SEGMENT:
+                    return True
         return False
 
     def _within_rate(self, now: float) -> bool:

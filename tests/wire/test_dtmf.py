@@ -98,6 +98,7 @@ class TestPayload:
 
     def test_the_reserved_bit_is_passed_over(self) -> None:
         assert dtmf.parse_event(b"\x05\x4a\x00\xa0") == TelephoneEvent(5, False, 10, 160)
+        assert dtmf.parse_event(b"\x05\x7f\x00\xa0") == TelephoneEvent(5, False, 63, 160)
 
 
 class TestSending:
@@ -177,6 +178,15 @@ class TestEveryPressCountsOnce:
         first, second = press("1"), press("2", at=0.2)
         assert heard([*first[:-1], *second[:2], first[-1], *second[2:]]) == "12"
 
+    def test_keys_without_a_pause_and_without_markers(self) -> None:
+        packets = [*press("1"), *press("2", at=0.1)]
+        assert heard(replace(packet, marker=False) for packet in packets) == "12"
+
+    def test_two_streams_without_markers_press_each_their_own(self) -> None:
+        other = [replace(packet, ssrc=SSRC + 1) for packet in press("5", at=0.1)]
+        packets = [*press("5"), *other]
+        assert heard(replace(packet, marker=False) for packet in packets) == "55"
+
     def test_two_streams_may_have_the_same_timestamp(self) -> None:
         other = [replace(packet, ssrc=SSRC + 1, at=packet.at + 1) for packet in press("5")]
         assert heard([*press("5"), *other]) == "55"
@@ -236,6 +246,13 @@ class TestLongPresses:
 class TestTimestampReuse:
     def test_the_same_key_pressed_twice_under_one_timestamp_counts_twice(self) -> None:
         again = [replace(packet, timestamp=0) for packet in press("5", at=0.4)]
+        assert heard([*press("5"), *again]) == "55"
+
+    def test_so_does_one_of_which_little_more_than_the_start_arrived(self) -> None:
+        assert heard([press("5")[0], replace(press("5", at=0.4)[0], timestamp=0)]) == "55"
+
+    def test_a_marker_begins_a_press_where_the_senders_clock_runs_slow(self) -> None:
+        again = [replace(packet, timestamp=400) for packet in press("5", at=0.4)]
         assert heard([*press("5"), *again]) == "55"
 
     def test_another_key_under_the_same_timestamp_counts(self) -> None:

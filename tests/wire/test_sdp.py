@@ -108,6 +108,10 @@ class TestAnswering:
         with pytest.raises(NoCommonCodec):
             answered("m=audio 4000 RTP/AVP 96", f"a=rtpmap:96 {rtpmap}")
 
+    def test_the_highest_payload_type_is_one(self) -> None:
+        theirs = remote("m=audio 4000 RTP/AVP 127", "a=rtpmap:127 G722/8000")
+        assert theirs.payload_type == 127
+
     @pytest.mark.parametrize("number", ["128", "x", "-1", "9999999999"])
     def test_a_number_that_is_no_payload_type_is_passed_over(self, number: str) -> None:
         theirs = remote(f"m=audio 4000 RTP/AVP {number} 0", f"a=rtpmap:{number} G722/8000")
@@ -249,7 +253,8 @@ class TestTheirEnd:
             ("", 4001),
             ("x", 4001),
             ("0", 4001),
-            ("70000", 0),
+            ("65535", 65535),
+            ("65536", 0),
         ],
     )
     def test_rtcp_goes_to_the_port_that_is_named_and_to_no_other_host(
@@ -262,7 +267,8 @@ class TestTheirEnd:
         assert remote("m=audio 65535 RTP/AVP 0").rtcp_port == 0
 
     @pytest.mark.parametrize(
-        ("ptime", "expected"), [("10", 10), (" 60", 60), ("0", 20), ("201", 20), ("20.5", 20)]
+        ("ptime", "expected"),
+        [("10", 10), (" 60", 60), ("200", 200), ("201", 20), ("0", 20), ("20.5", 20)],
     )
     def test_ptime(self, ptime: str, expected: int) -> None:
         assert remote("m=audio 4000 RTP/AVP 0", f"a=ptime:{ptime}").ptime_ms == expected
