@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import importlib
 import logging
 import os
 import socket
@@ -19,7 +20,6 @@ import click
 import pytest
 from click.testing import CliRunner, Result
 
-import dialin
 from dialin import __main__ as command_line
 from dialin.errors import OperatorError
 from dialin.phone import CallReport, HungUpBy, Recording, Step
@@ -78,7 +78,7 @@ def stand_in(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
         module = SimpleNamespace(**members)
         monkeypatch.setitem(sys.modules, f"dialin.{name}", module)
         package, _, last = f"dialin.{name}".rpartition(".")
-        parent = dialin if package == "dialin" else sys.modules[package]
+        parent = importlib.import_module(package)
         monkeypatch.setattr(parent, last, module, raising=False)
 
     return replace
