@@ -44,7 +44,7 @@ def split_quoted(value: str, sep: str) -> list[str]:
     Total: a quote or bracket that is never closed reaches to the end, for the parser of the piece
     to refuse.
     """
-    if '"' not in value and "<" not in value:
+    if '"' not in value and "<" not in value:  # a Via: three times as fast
         return [piece.strip(BLANKS) for piece in value.split(sep)]
     pieces = []
     start = 0

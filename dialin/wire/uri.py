@@ -190,6 +190,4 @@ def _write_params(params: Params) -> str:
 
 def _unescape_unreserved(text: str) -> str:
     """RFC 3261 §19.1.4: an escaped unreserved character equals the character itself."""
-    if "%" not in text:
-        return text
     return _ESCAPED_UNRESERVED.sub(lambda escape: chr(int(escape[1], 16)), text)
