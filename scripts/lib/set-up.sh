@@ -8,7 +8,7 @@ PATH="$PATH:/usr/sbin:/sbin"
 say() { printf '%s\n' "$*" >&2; }
 
 die() {
-    say "$@"
+    printf '%s\n' "$@" >&2
     exit 1
 }
 
@@ -29,7 +29,7 @@ install_packages() {
     export DEBIAN_FRONTEND=noninteractive
     # One source that does not answer is no reason to stop: apt knows whether the rest suffices.
     apt-get update -qq >/dev/null 2>&1 || say "apt-get update had errors; going on."
-    $line -y -qq >/dev/null || die "Installing failed. Try: $line"
+    output=$($line -y -qq 2>&1 </dev/null) || die "$output" "Installing failed. Try: $line"
 }
 
 # need_environment  The virtual environment in .venv, with everything pinned.
