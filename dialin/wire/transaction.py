@@ -140,7 +140,7 @@ class TransactionLayer:
     def transport_failed(self, flow: Flow, now: float) -> list[Output]:
         """Nothing can be sent to `flow` any more, or nothing comes from it.
 
-        Requests without an answer have failed. Received requests remain (RFC 6026 §7.1): what
+        Requests without an answer have failed. Received requests remain (RFC 6026 §8.8): what
         comes of them is the core's decision.
         """
         outputs: list[Output] = []

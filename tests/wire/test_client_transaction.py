@@ -98,6 +98,12 @@ def test_any_other_request(state: str, status: int, then: str, is_delivered: boo
     assert transaction.state is State[then]
 
 
+def test_over_a_stream_an_answer_is_the_end() -> None:
+    transaction = client(request("BYE"), TCP, 200)
+    assert transaction.state is State.TERMINATED
+    assert transaction.deadline is None
+
+
 class TestAckToARefusal:
     """RFC 3261 §17.1.1.3: by the transaction itself, from the INVITE and the response."""
 
@@ -165,6 +171,7 @@ class TestTransportFailure:
         transaction = client(request(method), TCP, *statuses)
         assert transaction.transport_failed(NOW) == [TimedOut(transaction.key, status=503)]
         assert transaction.state is State.TERMINATED
+        assert transaction.deadline is None
 
     @pytest.mark.parametrize(("method", "status"), [("INVITE", 200), ("INVITE", 486), ("BYE", 200)])
     def test_an_answered_request_is_not_touched(self, method: str, status: int) -> None:

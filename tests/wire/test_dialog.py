@@ -167,6 +167,13 @@ class TestRfc2543Peers:
         assert dialog.id == DialogId(CALL_ID, "from1", "")
         assert "To: <sip:bridge@198.51.100.7>" in lines(dialog.request("BYE", via=VIA))
 
+    def test_a_message_without_tags_belongs_to_no_dialog_of_ours(self) -> None:
+        untagged = request(from_="<sip:caller@192.0.2.1>")
+        assert DialogId.of_request(untagged) == DialogId(CALL_ID, "", "")
+        assert DialogId.of_response(response(untagged, 200, to_tag=None)) == DialogId(
+            CALL_ID, "", ""
+        )
+
 
 class TestRouting:
     """§12.2.1.1"""

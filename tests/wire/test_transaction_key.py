@@ -108,6 +108,10 @@ class TestClient:
         assert client_key(request()) != server_key(request())
 
 
+def test_a_peer_without_a_from_tag_has_an_empty_one() -> None:
+    assert server_key(request(from_="<sip:caller@192.0.2.1>")).from_tag == ""
+
+
 def test_what_is_equal_in_copies_of_one_request() -> None:
     one, copy = (
         server_key(request()),
