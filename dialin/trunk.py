@@ -41,8 +41,12 @@ CALLER_FROM = ("P-Asserted-Identity", "Remote-Party-ID", "From")
 _PRIVATE = frozenset({"id", "user", "header", "full"})
 """RFC 3323 §4.2 and RFC 3325 §9.3 privacy values that withhold who calls, and one that was never
 standardised but is sent."""
-_RPID_PRIVATE = frozenset({"full", "uri"})
-"""draft-ietf-sip-privacy-04 §5.1: `name` hides the display name only, which is never used."""
+_URI_PRIVATE = frozenset({"full", "uri"})
+"""The `privacy` parameter of Remote-Party-ID (draft-ietf-sip-privacy-04 §5.1) and of Diversion
+(RFC 5806 §4): `name` hides the display name only, which is never used."""
+_CLIR_CODE = re.compile(r"[*#]31[*#]|\*67")
+"""Codes that callers dial to withhold their number, left over in it: 3GPP TS 22.030 §6.5.3.4 and
+the fixed networks of Germany and North America."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,8 +88,8 @@ class Trunk:
         """Raises OperatorError where a setting makes no sense.
 
         `number_from` and `caller_from` are header names; `number_from` also knows `request-uri`,
-        and `fixed` for a trunk whose requests do not say which number was called. Without
-        `numbers`, every number is answered.
+        and `fixed` for a trunk whose requests do not say which number was called. A header that
+        holds no address may hold the bare number. Without `numbers`, every number is answered.
         """
         self.name = name
         """The trunk's name in the settings."""
@@ -94,7 +98,7 @@ class Trunk:
         self.media_networks = tuple(str(_network(name, text)) for text in media_networks)
         """Where its audio may come from; empty for the signalling address alone."""
         self._numbers = tuple(numbers)
-        self._spelt = {form: own for own in numbers for form in _spellings(name, own.e164)}
+        self._spelt = _spellings(name, numbers, region)
         self._number_from = tuple(number_from)
         self._caller_from = tuple(caller_from)
         self._region = _region(name, region)
@@ -151,7 +155,7 @@ class Trunk:
             return Caller.withheld(), wish
         for name in self._caller_from:
             for address in _addresses(request, name):
-                if _is_anonymous(address):
+                if _is_anonymous(address) or _is_private(address):
                     return Caller.withheld(), name
                 caller = Caller.parse(_user_part(address), region=self._region)
                 if not caller.is_withheld:
@@ -223,18 +227,35 @@ def _region(trunk: str, region: str | None) -> str | None:
     )
 
 
-def _spellings(trunk: str, e164: str) -> Iterator[str]:
-    """Every way in which providers write a number of ours: `+49…`, `49…`, `0049…`, `0…`."""
+def _spellings(
+    trunk: str, numbers: Sequence[TrunkNumber], region: str | None
+) -> dict[str, TrunkNumber]:
+    """Every way in which providers write numbers of ours: `+49…`, `49…`, `0049…`, `0…`.
+
+    One text can mean two numbers: the international reading comes first, then the national one of
+    the trunk's country, then that of another.
+    """
+    national: dict[str, TrunkNumber] = {}
+    at_home: dict[str, TrunkNumber] = {}
+    international: dict[str, TrunkNumber] = {}
+    for own in numbers:
+        parsed = _international(trunk, own.e164)
+        form = phonenumbers.format_number(parsed, phonenumbers.PhoneNumberFormat.NATIONAL)
+        is_home = phonenumbers.region_code_for_number(parsed) == region
+        (at_home if is_home else national)[re.sub(r"[^0-9]", "", form)] = own
+        for prefix in ("+", "", "00"):
+            international[prefix + own.e164[1:]] = own
+    return national | at_home | international
+
+
+def _international(trunk: str, e164: str) -> phonenumbers.PhoneNumber:
     try:
-        number = phonenumbers.parse(e164)
+        return phonenumbers.parse(e164)
     except phonenumbers.NumberParseException:
         raise OperatorError(
             f"Trunk {trunk}: {e164!r} is not an international number.",
             "Write it with + and country code, such as +493012345678.",
         ) from None
-    yield from (e164, e164[1:], f"00{e164[1:]}")
-    national = phonenumbers.format_number(number, phonenumbers.PhoneNumberFormat.NATIONAL)
-    yield re.sub(r"[^0-9]", "", national)
 
 
 def _addresses(request: Request, name: str) -> Iterator[Address]:
@@ -249,8 +270,12 @@ def _addresses(request: Request, name: str) -> Iterator[Address]:
 def _user_parts(request: Request, source: str) -> Iterator[str]:
     if source == REQUEST_URI:
         yield _user_of(request.uri)
-    else:
-        yield from map(_user_part, _addresses(request, source))
+        return
+    for value in request.headers.values(source):
+        try:
+            yield _user_part(Address.parse(value))
+        except PeerError:  # a header of the provider's own, with a number and no scheme in it
+            yield value.partition(";")[0].strip(" <>").partition("@")[0]
 
 
 def _user_part(address: Address) -> str:
@@ -280,9 +305,8 @@ def _wish_for_privacy(request: Request) -> str:
     asked = {word for value in request.headers.all("Privacy") for word in _words(value)}
     if not _PRIVATE.isdisjoint(asked):
         return "Privacy"
-    for address in _addresses(request, "Remote-Party-ID"):
-        if not _RPID_PRIVATE.isdisjoint(_words(address.params.get("privacy") or "")):
-            return "Remote-Party-ID"
+    if any(map(_is_private, _addresses(request, "Remote-Party-ID"))):
+        return "Remote-Party-ID"
     return "From" if any(map(_is_anonymous, _addresses(request, "From"))) else ""
 
 
@@ -290,12 +314,19 @@ def _words(text: str) -> list[str]:
     return re.findall(r"[a-z]+", text.lower())
 
 
+def _is_private(address: Address) -> bool:
+    """Whether an address comes with the wish not to be shown; only some headers have it."""
+    return not _URI_PRIVATE.isdisjoint(_words(address.params.get("privacy") or ""))
+
+
 def _is_anonymous(address: Address) -> bool:
     """RFC 3323 §4.1.1.3 and the forms that are sent in its place."""
     uri = _uri(address.uri_text)
     host = uri.host.lower() if isinstance(uri, SipUri) else ""
+    user = unquote(_user_part(address))
     return (
         says_withheld(address.display)
-        or says_withheld(unquote(_user_part(address)))
+        or says_withheld(user)
         or host == "anonymous.invalid"
+        or _CLIR_CODE.match(user) is not None
     )

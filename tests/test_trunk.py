@@ -97,6 +97,36 @@ class TestNumberCalled:
         dialled = trunk(number_from=["request-uri", header]).identify(request)
         assert dialled.number_called == "+12125551234"
 
+    @pytest.mark.parametrize(
+        "value",
+        ["12125551234", "+1 212 555 1234", "<12125551234@carrier.example>;reason=unconditional"],
+    )
+    def test_may_stand_bare_in_a_header_of_the_providers_own(self, value: str) -> None:
+        request = invite(f"X-DID: {value}", uri="sip:acc@b", to="<sip:acc@b>")
+        dialled = trunk(number_from=["request-uri", "X-DID"]).identify(request)
+        assert dialled.number_called == "+12125551234"
+
+    def test_is_not_taken_from_a_header_that_is_not_configured(self) -> None:
+        request = invite("X-DID: 12125551234", uri="sip:acc@b", to="<sip:acc@b>")
+        with pytest.raises(CallError):
+            trunk().identify(request)
+
+    def test_that_two_countries_write_alike_is_the_one_of_the_trunks_country(self) -> None:
+        berlin, vienna = TrunkNumber("+493012345678", "de"), TrunkNumber("+433012345678", "at")
+        spelt = {"DE": "de", "AT": "at"}
+        for region, language in spelt.items():
+            for numbers in ([berlin, vienna], [vienna, berlin]):
+                request = invite(uri="sip:03012345678@b")
+                dialled = trunk(numbers=numbers, region=region).identify(request)
+                assert dialled.language == language
+
+    def test_is_international_before_it_is_national(self) -> None:
+        national, foreign = TrunkNumber("+12015550123", "us"), TrunkNumber("+2015550123", "eg")
+        for numbers in ([national, foreign], [foreign, national]):
+            request = invite(uri="sip:2015550123@b")
+            dialled = trunk(numbers=numbers, region="US").identify(request)
+            assert dialled.language == "eg"
+
     def test_follows_the_configured_order(self) -> None:
         request = invite(to="<sip:+12125551234@bridge.example>")
         assert trunk().identify(request).language == "de"
@@ -135,6 +165,13 @@ class TestCaller:
     def test_follows_the_configured_order(self) -> None:
         request = invite(f"P-Asserted-Identity: <sip:{OTHER}@carrier.example>")
         assert trunk(caller_from=["From"]).identify(request).caller.digits_shown == "0594"
+
+    @pytest.mark.parametrize("header", ["P-Preferred-Identity", "Diversion"])
+    def test_may_be_taken_from_other_headers(self, header: str) -> None:
+        request = invite(f"{header}: <sip:{OTHER}@carrier.example>")
+        assert trunk().identify(request).caller.digits_shown == "0594"
+        configured = trunk(caller_from=[header.lower(), "from"])
+        assert configured.identify(request).caller.digits_shown == "5432"
 
     def test_is_withheld_where_no_configured_header_names_it(self) -> None:
         assert trunk(caller_from=["P-Asserted-Identity"]).identify(invite()).caller.is_withheld
@@ -217,6 +254,17 @@ class TestPrivacy:
     def test_by_an_anonymous_from(self, sender: str) -> None:
         assert trunk().identify(invite(self.PAI, sender=sender)).caller.is_withheld
 
+    @pytest.mark.parametrize("code", ["%2331%23", "*31*", "*31%23", "*67"])
+    def test_by_a_code_that_is_left_in_the_number(self, code: str) -> None:
+        sender = f"<sip:{code}015738620594@carrier.example>"
+        assert trunk().identify(invite(self.PAI, sender=sender)).caller.is_withheld
+
+    @pytest.mark.parametrize("privacy", ["full", "uri"])
+    def test_by_whoever_diverted_the_call_where_that_is_the_caller(self, privacy: str) -> None:
+        request = invite(f"Diversion: <sip:{OTHER}@carrier.example>;privacy={privacy}")
+        assert trunk(caller_from=["diversion", "from"]).identify(request).caller.is_withheld
+        assert trunk().identify(request).caller.masked == "xxx-xxx-0594"
+
     def test_by_an_anonymous_asserted_identity(self) -> None:
         request = invite("P-Asserted-Identity: <sip:anonymous@carrier.example>")
         assert trunk().identify(request).caller.is_withheld
@@ -228,6 +276,7 @@ class TestPrivacy:
             "Privacy: critical",
             f"Remote-Party-ID: <sip:{MOBILE}@c.example>;privacy=off",
             f"Remote-Party-ID: <sip:{MOBILE}@c.example>;privacy=name",
+            f"Diversion: <sip:{OTHER}@c.example>;privacy=off",
         ],
     )
     def test_only_where_it_is_asked_for(self, header: str) -> None:
