@@ -21,7 +21,7 @@ import click
 
 from dialin import log
 from dialin.errors import OperatorError
-from dialin.settings import Loaded, Settings, load, pages
+from dialin.settings import Loaded, Settings, load, pages, refuse_unbuilt
 
 if TYPE_CHECKING:
     from dialin.phone import CallReport
@@ -182,6 +182,14 @@ def reference() -> None:
 
 
 @config.command()
+def trunks() -> None:
+    """Print what is known of each provider."""
+    from dialin.presets import page
+
+    click.echo(page.trunks())
+
+
+@config.command()
 def schema() -> None:
     """Print the JSON schema of the file."""
     click.echo(pages.schema())
@@ -199,8 +207,10 @@ def show(file: Path | None, *, origin: bool) -> None:
 @config_option
 def check(file: Path | None) -> None:
     """Check the settings and tell everything that is wrong with them."""
-    for warning in loaded_from(file).warnings:
+    loaded = loaded_from(file)
+    for warning in loaded.warnings:
         click.echo(f"warning: {warning}")
+    refuse_unbuilt(loaded.settings)
     click.echo("The settings are fine.")
 
 

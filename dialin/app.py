@@ -13,7 +13,7 @@ import os
 import resource
 import secrets
 import signal
-from collections.abc import AsyncIterator, Callable, Coroutine
+from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass
 from importlib.metadata import version
@@ -32,7 +32,7 @@ from dialin.media.embedded import EmbeddedEngine
 from dialin.pin import PinDesk
 from dialin.registry import Registry
 from dialin.rooms import Rooms
-from dialin.settings import Settings
+from dialin.settings import Settings, refuse_unbuilt
 from dialin.settings.peers import TrunkSettings
 from dialin.sip import IncomingLeg, Listen, SipEndpoint
 from dialin.sounds import Prompts
@@ -47,6 +47,7 @@ log = logging.getLogger(__name__)
 PSEUDONYM_KEY_BYTES = 32
 POLL_S = 5.0
 """How often each BBB server is asked for its meetings; an unknown PIN asks at once."""
+ANYWHERE = ("0.0.0.0/0", "::/0")
 QUARANTINE_S = 10.0
 """How long a port pair rests after a call, so that nobody hears the last one's audio."""
 
@@ -114,11 +115,21 @@ def make_trunk(name: str, trunk: TrunkSettings) -> Trunk:
         name,
         networks=[str(network) for network in trunk.allowed_sources],
         numbers=[TrunkNumber(number.e164, number.language) for number in trunk.numbers],
-        number_from=trunk.number_from,
+        number_from=[source.removeprefix("header:") for source in trunk.number_from],
         caller_from=trunk.caller_from,
         region=trunk.region,
-        media_networks=[str(net) for net in trunk.media_networks or trunk.allowed_sources],
+        media_networks=media_networks(trunk),
     )
+
+
+def media_networks(trunk: TrunkSettings) -> Sequence[str]:
+    """Where a trunk's audio may come from.
+
+    A provider that we register with has proved who it is, so its word is taken for the address.
+    """
+    if trunk.mode == "register" and not trunk.media_networks:
+        return ANYWHERE
+    return [str(network) for network in trunk.media_networks or trunk.allowed_sources]
 
 
 class CountedApi:
@@ -236,6 +247,7 @@ async def running(settings: Settings) -> AsyncIterator[Service]:
 
     Raises OperatorError where a setting or the machine does not allow it.
     """
+    refuse_unbuilt(settings)
     trunks = Trunks([make_trunk(name, trunk) for name, trunk in settings.trunks.items()])
     metrics = Metrics(version=version("dialin"), trunks=tuple(settings.trunks))
     registry = Registry(settings.service.max_calls, metrics)

@@ -23,6 +23,9 @@ from dialin.sip import Listen, OutgoingLeg, Refused, SipEndpoint
 from dialin.trunk import Trunk, Trunks
 from dialin.wire import sdp
 from dialin.wire.flow import Flow
+from dialin.wire.message import Request, parse
+from tests.settings import settings
+from tests.settings.test_peer_checks import REGISTER
 from tests.world import ANYWHERE, TOKEN, Traces, World, settled, whole_service
 
 CALLER = "+4915738620594"
@@ -95,6 +98,44 @@ async def test_the_service_ends_the_calls_that_are_up_when_it_stops() -> None:
             await leg.answered()
         end = await asyncio.wait_for(leg.ended, 5)
         assert (end.by, end.cause) == ("peer", "bye")
+
+
+async def test_what_this_version_cannot_do_is_refused_before_anything_starts() -> None:
+    with pytest.raises(OperatorError, match=r"trunks\.lab\.transport"):
+        async with app.running(settings({"trunks.lab.transport": "tls"})):
+            pytest.fail("the service has started")
+
+
+@pytest.mark.parametrize(
+    ("changes", "networks"),
+    [
+        ({}, ("203.0.113.0/28",)),
+        ({"trunks.lab.media_networks": ["198.51.100.0/24"]}, ("198.51.100.0/24",)),
+        (REGISTER, ("0.0.0.0/0", "::/0")),
+        (REGISTER | {"trunks.lab.media_networks": ["198.51.100.0/24"]}, ("198.51.100.0/24",)),
+    ],
+)
+def test_audio_comes_from_where_the_trunk_says_or_from_a_provider_we_log_in_with(
+    changes: dict[str, Any], networks: tuple[str, ...]
+) -> None:
+    trunk = app.make_trunk("lab", settings(changes).trunks["lab"])
+
+    assert trunk.media_networks == networks
+
+
+def test_the_number_called_may_stand_in_a_header_of_the_providers_own() -> None:
+    told = settings({"trunks.lab.number_from": ["request-uri", "header:X-DID"]}).trunks["lab"]
+    request = parse(
+        b"INVITE sip:account@bridge.example SIP/2.0\r\n"
+        b"Via: SIP/2.0/UDP 203.0.113.1;branch=z9hG4bKa\r\n"
+        b"From: <sip:anonymous@anonymous.invalid>;tag=1\r\n"
+        b"To: <sip:account@bridge.example>\r\n"
+        b"Call-ID: 1\r\nCSeq: 1 INVITE\r\nMax-Forwards: 70\r\n"
+        b"X-DID: 493012345678\r\nContent-Length: 0\r\n\r\n"
+    )
+    assert isinstance(request, Request)
+
+    assert app.make_trunk("lab", told).identify(request).number_called == "+493012345678"
 
 
 async def test_a_number_that_is_not_ours_is_not_found() -> None:

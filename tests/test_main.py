@@ -23,6 +23,7 @@ from click.testing import CliRunner, Result
 from dialin import __main__ as command_line
 from dialin.errors import OperatorError
 from dialin.phone import CallReport, HungUpBy, Recording, Step
+from dialin.presets import page
 from dialin.settings import Settings
 from dialin.settings.pages import example, reference
 from tests.settings import SECRET, TOKEN
@@ -347,6 +348,7 @@ def test_config_describes_the_settings() -> None:
     assert invoke("config", "example").output == example()
     assert invoke("config", "reference").output == reference()
     assert '"additionalProperties": false' in invoke("config", "schema").output
+    assert invoke("config", "trunks").output == f"{page.trunks()}\n"
 
 
 def test_config_show_shows_what_is_in_force(file: Path) -> None:
@@ -367,6 +369,15 @@ def test_config_check_tells_warnings(file: Path) -> None:
 
     assert lines[0].startswith("warning: bbb_servers.main.secret stands in ")
     assert lines[-1] == "The settings are fine."
+
+
+def test_config_check_tells_what_this_version_cannot_do(
+    file: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file.write_text(TOML.replace("[trunks.lab]", '[trunks.lab]\ntransport = "tls"'))
+
+    assert outcome(monkeypatch, "config", "check", "--config", file) == 1
+    assert capsys.readouterr().err.startswith("dialin: trunks.lab.transport: this version has no")
 
 
 def test_the_usual_file_is_read_where_none_is_named(no_usual_file: Path) -> None:

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What an operator can set: `model` says what there is, `sources` reads it, `pages` describes it.
+"""What an operator can set: `model` says what there is, `sources` reads it, `pages` describes it,
+`unbuilt` refuses what this version cannot do.
 
 Only `app`, `demo` and `__main__` see these objects whole; everything else gets plain arguments.
 """
@@ -7,5 +8,6 @@ Only `app`, `demo` and `__main__` see these objects whole; everything else gets 
 from dialin.settings.model import Settings
 from dialin.settings.service import FOR_DEMO
 from dialin.settings.sources import Loaded, load
+from dialin.settings.unbuilt import refuse_unbuilt
 
-__all__ = ["FOR_DEMO", "Loaded", "Settings", "load"]
+__all__ = ["FOR_DEMO", "Loaded", "Settings", "load", "refuse_unbuilt"]

@@ -6,9 +6,18 @@ A refused value never appears in an error: it may be a secret in the wrong place
 
 from __future__ import annotations
 
-from typing import Annotated
+import re
+from ipaddress import ip_address
+from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, IPvAnyNetwork, StringConstraints
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    IPvAnyNetwork,
+    StringConstraints,
+)
 from pydantic_core import PydanticCustomError
 
 Name = Annotated[str, StringConstraints(pattern=r"^[a-z0-9]+(_[a-z0-9]+)*$", max_length=32)]
@@ -19,6 +28,13 @@ E164 = Annotated[str, StringConstraints(pattern=r"^\+[1-9][0-9]{4,14}$")]
 Host = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9.:-]+$", max_length=253)]
 Port = Annotated[int, Field(ge=1, le=65535)]
 Network = IPvAnyNetwork
+Transport = Literal["udp", "tcp", "tls"]
+Encryption = Literal["require", "prefer", "off"]
+
+MAX_PORT = 65535
+_HOST_PORT = re.compile(
+    r"(?:\[(?P<ipv6>[0-9A-Fa-f:.]+)\]|(?P<name>[A-Za-z0-9.-]{1,253}))(?::(?P<port>[0-9]{1,5}))?"
+)
 
 
 class Section(BaseModel):
@@ -34,3 +50,31 @@ def refused(cause: str, remedy: str, *, setting: str = "") -> PydanticCustomErro
     return PydanticCustomError(
         "refused", "{cause}", {"cause": cause, "remedy": remedy, "setting": setting}
     )
+
+
+def split_host_port(text: str) -> tuple[str, int | None]:
+    """`host` or `host:port` in two parts; an IPv6 address loses the brackets that it must have.
+
+    Without a port, DNS has the choice (RFC 3263 §4). Raises ValueError.
+    """
+    match = _HOST_PORT.fullmatch(text)
+    if match is None:
+        raise ValueError("neither host nor host:port")
+    port = None if match["port"] is None else int(match["port"])
+    if port is not None and not 0 < port <= MAX_PORT:
+        raise ValueError("no such port")
+    return str(ip_address(match["ipv6"])) if match["ipv6"] else match["name"], port
+
+
+def _checked_host_port(text: str) -> str:
+    try:
+        split_host_port(text)
+    except ValueError:
+        raise refused(
+            "this is neither a host nor host:port.",
+            "Write sip.example.org, sip.example.org:5061, 192.0.2.7:5060 or [2001:db8::7]:5060.",
+        ) from None
+    return text
+
+
+HostPort = Annotated[str, AfterValidator(_checked_host_port)]

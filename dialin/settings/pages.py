@@ -25,6 +25,8 @@ from dialin.settings.sources import Loaded
 
 EXAMPLE_NAME = "example"
 """Name of the trunk and of the server in the example."""
+SHOWN = frozenset({f"trunks.{EXAMPLE_NAME}.allowed_sources"})
+"""Settings that are in force in the example although they have a default."""
 COLUMNS = 100
 HIDDEN = "**********"
 
@@ -100,15 +102,16 @@ def example() -> str:
             lines.append(table.header)
             for key, field in table.section.model_fields.items():
                 if not section_of(field) or field.default:
-                    lines += entry(key, field)
+                    is_shown = field.is_required() or f"{table.path}.{key}" in SHOWN
+                    lines += entry(key, field, is_shown=is_shown)
             lines.append("")
     return "\n".join(lines)
 
 
-def entry(key: str, field: FieldInfo) -> Iterator[str]:
+def entry(key: str, field: FieldInfo, *, is_shown: bool) -> Iterator[str]:
     """A setting of the example file: what it means, and its default or an example."""
     yield from comment(f"{field.description or ''}{limits(field, ' ({})')}")
-    if field.is_required():
+    if is_shown:
         yield f"{key} = {toml(field.examples[0] if field.examples else '')}"
     elif field.default in (None, (), "") and field.examples:
         yield f"# {key} = {toml(field.examples[0])}"

@@ -1,18 +1,56 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The settings of those we talk to: telephone providers' trunks and BigBlueButton servers."""
+"""The settings of those we talk to: telephone providers' trunks and BigBlueButton servers.
+
+What must fit together within one of them is `peer_checks`' affair. What the models allow and this
+version cannot do yet is refused at the start, by `unbuilt`.
+"""
 
 from __future__ import annotations
 
-from ipaddress import ip_address
-from typing import Literal, Self
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import Field, HttpUrl, SecretStr, field_validator, model_validator
+from pydantic import (
+    Field,
+    HttpUrl,
+    SecretStr,
+    StringConstraints,
+    field_validator,
+    model_validator,
+)
 
-from dialin.settings.base import E164, Country, Host, Language, Network, Port, Section, refused
+from dialin import presets
+from dialin.errors import OperatorError
+from dialin.settings import peer_checks
+from dialin.settings.base import (
+    E164,
+    Country,
+    Encryption,
+    Host,
+    HostPort,
+    Language,
+    Network,
+    Port,
+    Section,
+    Transport,
+    refused,
+    split_host_port,
+)
 
-NumberSource = Literal[
-    "request-uri", "to", "p-called-party-id", "p-preferred-identity", "diversion", "fixed"
+NumberSource = Annotated[
+    str,
+    StringConstraints(
+        pattern=r"^(request-uri|to|p-called-party-id|p-preferred-identity|diversion|fixed"
+        r"|header:[A-Za-z0-9-]{1,64})$"
+    ),
 ]
+CallerSource = Literal[
+    "p-asserted-identity", "remote-party-id", "from", "p-preferred-identity", "diversion"
+]
+SipName = Annotated[str, StringConstraints(pattern=r"^[!#-;=?-\[\]-~]{1,128}$")]
+"""ASCII without blanks and without what would end a quoted or bracketed text."""
+Algorithm = Literal["sha-512-256", "sha-256", "md5"]
 
 
 class NumberSettings(Section):
@@ -36,23 +74,122 @@ class NumberSettings(Section):
 
 
 class TrunkSettings(Section):
-    """One SIP trunk of a telephone provider."""
+    """One SIP trunk of a telephone provider; `docs/trunks.md` has the presets."""
 
+    preset: str | None = Field(
+        default=None,
+        description="What is known of the provider, by the preset's name; every other setting here "
+        "comes before it.",
+        examples=["easybell"],
+    )
     mode: Literal["peer", "register"] = Field(
         default="peer",
-        description="`peer`: the provider sends calls to our address, we know it by its own. "
-        "`register` is not in this version.",
+        description="`register`: we log in with user name and password, and calls come to where "
+        "we are. `peer`: the provider sends calls to our address, we know it by its own.",
+    )
+    registrar: HostPort | None = Field(
+        default=None,
+        description="Server to register with. Without a port, DNS says which and where.",
+        examples=["sip.example.org:5061"],
+    )
+    domain: Host | None = Field(
+        default=None,
+        description="Domain of our address at the provider, `sip:username@domain`. Unset: the host "
+        "of `registrar`.",
+        examples=["example.org"],
+    )
+    transport: Transport = Field(
+        default="udp", description="How we signal. Only `tls` is encrypted."
+    )
+    username: SipName | None = Field(
+        default=None,
+        description="User name of our address at the provider.",
+        examples=["004930123456"],
+    )
+    auth_username: SipName | None = Field(
+        default=None,
+        description="User name to log in with. Unset: `username`.",
+        examples=["004930123456"],
+    )
+    password: SecretStr | None = Field(
+        default=None,
+        min_length=1,
+        description="Password to log in with. Better in a secret file than here.",
+        examples=["the-password-of-the-trunk"],
+    )
+    realm: str | None = Field(
+        default=None,
+        min_length=1,
+        max_length=255,
+        description="Realm that the password is for. Unset: whichever the registrar names.",
+        examples=["example.org"],
+    )
+    outbound_proxy: HostPort | None = Field(
+        default=None,
+        description="Server that everything is sent through, if the provider has one.",
+        examples=["proxy.example.org:5061"],
+    )
+    expires_s: int = Field(
+        default=300,
+        ge=60,
+        le=86400,
+        description="How long a registration shall last; the provider has the last word.",
+    )
+    single_registration: bool = Field(
+        default=False,
+        description="`true`: the account can be registered at one place only, so a second bridge "
+        "must not try.",
+    )
+    keepalive_s: int = Field(
+        default=30,
+        ge=5,
+        le=600,
+        description="Pause between two signs of life on the way to the provider, so that firewalls "
+        "keep it open.",
+    )
+    digest_algorithms: tuple[Algorithm, ...] = Field(
+        default=("sha-512-256", "sha-256", "md5"),
+        min_length=1,
+        description="How the password may be proved. The strongest that the provider offers is "
+        "taken.",
+    )
+    media_encryption: Encryption = Field(
+        default="prefer",
+        description="Audio to the provider. `require`: SRTP, and calls without it are refused. "
+        "`prefer`: SRTP where the provider offers it. `off`: in the clear. This version has no "
+        "SRTP yet: `prefer` works as `off`, and `require` refuses to start.",
+    )
+    allow_insecure_sdes: bool = Field(
+        default=False,
+        description="`true` lets the keys of SRTP travel over `udp` or `tcp`, where anybody on the "
+        "way can read them; sensible inside a tunnel only.",
+    )
+    tls_ca_file: Path | None = Field(
+        default=None,
+        description="Certificate authorities to trust, as PEM. Unset: those of the system.",
+        examples=["/etc/dialin/provider-ca.pem"],
+    )
+    tls_client_certificate: Path | None = Field(
+        default=None,
+        description="Our certificate, as PEM, for providers that ask for one.",
+        examples=["/etc/dialin/client.pem"],
+    )
+    tls_client_key: Path | None = Field(
+        default=None,
+        description="The key of our certificate, as PEM.",
+        examples=["/etc/dialin/client.key"],
     )
     allowed_sources: tuple[Network, ...] = Field(
-        min_length=1,
+        default=(),
         description="Networks that the provider signals from. They alone decide which trunk a "
-        "call belongs to.",
+        "call belongs to. A `peer` must have them; where we register, empty means the addresses "
+        "of the registrar.",
         examples=[["203.0.113.0/28"]],
     )
     media_networks: tuple[Network, ...] = Field(
         default=(),
         description="Networks that the provider's audio may come from. Empty: the same as "
-        "`allowed_sources`.",
+        "`allowed_sources`; where we register, whichever address the provider names.",
         examples=[["203.0.113.64/26"]],
     )
     numbers: tuple[NumberSettings, ...] = Field(
@@ -63,13 +200,16 @@ class TrunkSettings(Section):
     number_from: tuple[NumberSource, ...] = Field(
         default=("request-uri", "to", "p-called-party-id"),
         min_length=1,
-        description="Where the number that was dialled is looked for, in this order. `fixed` means "
-        "the first of `numbers`, for a provider that does not say.",
+        description="Where the number that was dialled is looked for, in this order: "
+        "`request-uri`, `to`, `p-called-party-id`, `p-preferred-identity`, `diversion`, any other "
+        "header as `header:NAME`. `fixed` means the first of `numbers`, for a provider that does "
+        "not say.",
     )
-    caller_from: tuple[Literal["p-asserted-identity", "remote-party-id", "from"], ...] = Field(
+    caller_from: tuple[CallerSource, ...] = Field(
         default=("p-asserted-identity", "remote-party-id", "from"),
         min_length=1,
-        description="Where the caller's number is looked for, in this order.",
+        description="Where the caller's number is looked for, in this order. Whoever withholds it "
+        "is withheld, whatever stands there.",
     )
     region: Country | None = Field(
         default=None,
@@ -77,11 +217,23 @@ class TrunkSettings(Section):
         "country code.",
         examples=["DE"],
     )
-    media_encryption: Literal["off", "prefer", "require"] = Field(
-        default="prefer",
-        description="Whether audio to the provider is encrypted. This version cannot: `prefer` "
-        "works as `off`, and `require` refuses to start rather than break its promise.",
+    session_timers: bool | Annotated[int, Field(ge=90, le=86400)] = Field(
+        default=True,
+        description="Whether each side of a call asks now and then if the other is still there: "
+        "`true`, `false`, or the seconds between (90 to 86400). This version never asks.",
     )
+
+    @model_validator(mode="before")
+    @classmethod
+    def _preset_lies_beneath(cls, values: Any) -> Any:
+        """What the operator writes comes before what the preset says."""
+        name = values.get("preset") if isinstance(values, Mapping) else None
+        if not isinstance(name, str):
+            return values
+        try:
+            return {**presets.load(name).trunk, **values}
+        except OperatorError as unknown:
+            raise refused(unknown.cause, unknown.remedy, setting="preset") from None
 
     @field_validator("allowed_sources", "media_networks")
     @classmethod
@@ -93,25 +245,17 @@ class TrunkSettings(Section):
             )
         return networks
 
-    @field_validator("mode")
+    @field_validator("tls_ca_file", "tls_client_certificate", "tls_client_key")
     @classmethod
-    def _mode_is_built(cls, mode: str) -> str:
-        if mode == "register":
-            raise refused(
-                "this version cannot register with a provider.",
-                'Use mode = "peer", with calls routed to this host\'s address.',
-            )
-        return mode
+    def _file_exists(cls, file: Path | None) -> Path | None:
+        return peer_checks.existing_file(file)
 
-    @field_validator("media_encryption")
+    @field_validator("digest_algorithms")
     @classmethod
-    def _encryption_is_built(cls, encryption: str) -> str:
-        if encryption == "require":
-            raise refused(
-                "this version has no SRTP yet, so it cannot promise encrypted audio.",
-                'Use "prefer" or "off" if audio in the clear is acceptable on this trunk.',
-            )
-        return encryption
+    def _algorithms_differ(cls, algorithms: tuple[Algorithm, ...]) -> tuple[Algorithm, ...]:
+        if len(set(algorithms)) < len(algorithms):
+            raise refused("an algorithm stands here twice.", "Name each once.")
+        return algorithms
 
     @field_validator("numbers")
     @classmethod
@@ -121,14 +265,19 @@ class TrunkSettings(Section):
         return numbers
 
     @model_validator(mode="after")
-    def _a_fixed_number_exists(self) -> Self:
-        if "fixed" in self.number_from and not self.numbers:
-            raise refused(
-                "the number is to be the first of numbers, and there is none.",
-                "Add the number to numbers.",
-                setting="number_from",
-            )
+    def _keys_agree(self) -> Self:
+        peer_checks.check_trunk(self)
         return self
+
+    @property
+    def home_domain(self) -> str:
+        """The domain of our address at the provider; empty where we do not register."""
+        return self.domain or (split_host_port(self.registrar)[0] if self.registrar else "")
+
+    @property
+    def login(self) -> str:
+        """The user name that the password belongs to; empty if there is none."""
+        return self.auth_username or self.username or ""
 
 
 class BbbServerSettings(Section):
@@ -152,9 +301,27 @@ class BbbServerSettings(Section):
         description="Host of the server's FreeSWITCH. Unset: the host of `url`.",
         examples=["10.0.0.12"],
     )
-    voice_port: Port = Field(default=5060, description="SIP port of FreeSWITCH.")
-    voice_transport: Literal["udp", "tcp"] = Field(
+    voice_port: Port = Field(
+        default=5060, description="SIP port of FreeSWITCH; for TLS usually 5061 or 5081."
+    )
+    voice_transport: Transport = Field(
         default="udp", description="Transport to FreeSWITCH. UDP source addresses can be forged."
+    )
+    voice_encryption: Encryption = Field(
+        default="prefer",
+        description="Audio to FreeSWITCH. `require`: SRTP or no call. `prefer`: SRTP where "
+        "`voice_transport` keeps its keys safe. `off`: in the clear. This version has no SRTP yet: "
+        "`prefer` works as `off`, and `require` refuses to start.",
+    )
+    voice_allow_insecure_sdes: bool = Field(
+        default=False,
+        description="`true` lets the keys of SRTP travel over `udp` or `tcp`; sensible inside a "
+        "tunnel only.",
+    )
+    voice_tls_ca_file: Path | None = Field(
+        default=None,
+        description="Certificate authorities to trust, as PEM. Unset: those of the system.",
+        examples=["/etc/dialin/bbb-ca.pem"],
     )
     voice_networks: tuple[Network, ...] = Field(
         default=(),
@@ -164,8 +331,7 @@ class BbbServerSettings(Section):
     )
     voice_in_clear: bool = Field(
         default=False,
-        description="`true` allows audio to a public address although this version cannot "
-        "encrypt it.",
+        description="`true` allows audio to a public address that does not have to be encrypted.",
     )
     bridge: Literal["auto", "freeswitch", "livekit"] = Field(
         default="auto",
@@ -183,15 +349,10 @@ class BbbServerSettings(Section):
             )
         return url
 
-    @field_validator("bridge")
+    @field_validator("voice_tls_ca_file")
     @classmethod
-    def _bridge_is_built(cls, bridge: str) -> str:
-        if bridge == "livekit":
-            raise refused(
-                "this version cannot join LiveKit audio.",
-                'Use "freeswitch" for servers whose meetings run on it.',
-            )
-        return bridge
+    def _file_exists(cls, file: Path | None) -> Path | None:
+        return peer_checks.existing_file(file)
 
     @property
     def voice_address(self) -> str:
@@ -199,19 +360,6 @@ class BbbServerSettings(Section):
         return self.voice_host or (self.url.host or "").strip("[]")
 
     @model_validator(mode="after")
-    def _public_audio_is_wanted(self) -> Self:
-        if not self.voice_in_clear and is_public(self.voice_address):
-            raise refused(
-                "callers' audio would cross a public network unencrypted.",
-                "Use an address inside a private network or tunnel, or set voice_in_clear = true.",
-                setting="voice_host",
-            )
+    def _keys_agree(self) -> Self:
+        peer_checks.check_server(self)
         return self
-
-
-def is_public(host: str) -> bool:
-    """Whether a host is an address that the whole internet reaches. Names are not looked up."""
-    try:
-        return ip_address(host).is_global
-    except ValueError:
-        return False

@@ -6,8 +6,8 @@
     environment  DIALIN_WEB__PORT=8080                `__` is a level; lists as JSON or with commas
     secrets      $CREDENTIALS_DIRECTORY/web__token    systemd's LoadCredential=, Docker's secrets
 
-Every value keeps its origin. What is right and wrong is the business of `model`, how it is told
-that of `problems`.
+A trunk's preset lies beneath all of them. Every value keeps its origin. What is right and wrong is
+the business of `model`, how it is told that of `problems`.
 """
 
 from __future__ import annotations
@@ -25,6 +25,7 @@ from pydantic import ValidationError
 from pydantic.fields import FieldInfo
 from pydantic_settings import BaseSettings, EnvSettingsSource, SettingsConfigDict
 
+from dialin import presets
 from dialin.settings.model import Settings
 from dialin.settings.problems import (
     Problem,
@@ -73,6 +74,8 @@ def load(file: Path | None) -> Loaded:
     for layer in (*read_file(file), *read_environment(), *read_secrets()):
         merge(merged, layer.values)
         origins.update((path, layer.origin) for path in paths_in(layer.values))
+    for path, origin in preset_origins(merged):
+        origins.setdefault(path, origin)
     try:
         settings = Settings.model_validate(merged)
     except ValidationError as error:
@@ -188,6 +191,16 @@ def paths_in(values: Mapping[str, Any], above: SettingPath = ()) -> Iterator[Set
             yield from paths_in(value, (*above, key))
         else:
             yield (*above, key)
+
+
+def preset_origins(values: Mapping[str, Any]) -> Iterator[tuple[SettingPath, str]]:
+    """The settings that trunks' presets know; those models lay the values beneath the others."""
+    trunks = values.get("trunks")
+    for name, trunk in trunks.items() if isinstance(trunks, dict) else ():
+        preset = trunk.get("preset") if isinstance(trunk, dict) else None
+        if preset in presets.names():
+            for key in presets.load(preset).trunk:
+                yield ("trunks", name, key), f"preset {preset}"
 
 
 def warn_of_open_file(file: Path | None, origins: Mapping[SettingPath, str]) -> Iterator[str]:

@@ -115,25 +115,6 @@ def test_a_network_is_written_without_host_bits() -> None:
     )
 
 
-@pytest.mark.parametrize(
-    ("path", "value", "sentence"),
-    [
-        ("trunks.lab.mode", "register", "cannot register"),
-        ("trunks.lab.media_encryption", "require", "has no SRTP yet"),
-        ("bbb_servers.main.bridge", "livekit", "cannot join LiveKit"),
-    ],
-)
-def test_what_this_version_cannot_do_is_refused_and_not_ignored(
-    path: str, value: str, sentence: str
-) -> None:
-    assert sentence in complaint({path: value})
-
-
-@pytest.mark.parametrize("encryption", ["off", "prefer"])
-def test_audio_in_the_clear_can_be_accepted(encryption: str) -> None:
-    assert not complaint({"trunks.lab.media_encryption": encryption})
-
-
 def test_a_number_cannot_stand_twice_on_a_trunk() -> None:
     twice = [{"e164": "+493012345678"}, {"e164": "+493012345678", "label": "Berlin"}]
 
@@ -150,19 +131,6 @@ def test_a_number_cannot_stand_twice_on_a_trunk() -> None:
 )
 def test_a_server_address_holds_nothing_secret(url: str) -> None:
     assert "more than scheme, host, port and path" in complaint({"bbb_servers.main.url": url})
-
-
-def test_audio_to_a_public_address_must_be_wanted() -> None:
-    public = {"bbb_servers.main.voice_host": "8.8.8.8"}
-
-    assert "public network unencrypted" in complaint(public)
-    assert not complaint(public | {"bbb_servers.main.voice_in_clear": True})
-    assert not complaint({"bbb_servers.main.voice_host": "10.0.0.12"})
-
-
-def test_audio_to_the_public_address_of_the_api_must_be_wanted_too() -> None:
-    assert "public network" in complaint({"bbb_servers.main.url": "https://8.8.8.8/"})
-    assert "public network" in complaint({"bbb_servers.main.url": "https://[2a00:1450::1]/"})
 
 
 @pytest.mark.parametrize(
@@ -270,13 +238,6 @@ def test_a_network_belongs_to_one_trunk(networks: list[str], is_refused: bool) -
     said = complaint({"trunks.other": {"allowed_sources": networks}})
 
     assert said.startswith("trunks.other.allowed_sources: ") is is_refused
-
-
-def test_a_fixed_number_is_one_of_the_trunks_numbers() -> None:
-    fixed = {"trunks.lab.number_from": ["to", "fixed"]}
-
-    assert not complaint(fixed)
-    assert complaint(fixed | {"trunks.lab.numbers": []}).startswith("trunks.lab.number_from: ")
 
 
 def test_a_server_stands_once() -> None:

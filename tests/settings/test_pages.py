@@ -37,6 +37,18 @@ def test_the_example_holds_every_setting() -> None:
 def test_what_the_example_leaves_out_is_valid_when_it_is_put_in(tmp_path: Path) -> None:
     values = tomllib.loads(uncommented(example()))
     values["ivr"]["prompt_folder"] = str(tmp_path)
+    trunk, server = values["trunks"]["example"], values["bbb_servers"]["example"]
+    certificate = tmp_path / "certificate.pem"
+    certificate.write_text("")
+    for section, key in (
+        (trunk, "tls_ca_file"),
+        (trunk, "tls_client_certificate"),
+        (trunk, "tls_client_key"),
+        (server, "voice_tls_ca_file"),
+    ):
+        assert section[key].startswith("/etc/dialin/")
+        section[key] = str(certificate)
+    trunk["transport"] = server["voice_transport"] = "tls"
 
     assert Settings.model_validate(values).sip.listen == Settings.model_fields["sip"].default.listen
 
@@ -79,7 +91,11 @@ def test_the_reference_has_a_row_for_every_setting() -> None:
         "| `secret` | secret text | **required** | Shared secret",
         '| `workers` | integer or `auto` | `"auto"` | Worker processes.',
         '| `latch` | `sdp`, `same-ip` | `"sdp"` |',
-        "| `allowed_sources` | list: network | **required** |",
+        "| `url` | URL | **required** |",
+        "| `allowed_sources` | list: network | unset |",
+        "| `password` | secret text | unset | Password to log in with.",
+        "| `session_timers` | `true` or `false` or integer | `true` |",
+        "| `registrar` | text | unset |",
         "| `voice_in_clear` | `true` or `false` | `false` |",
         '| `listen` | list: table | `[{ transport = "udp", host = "0.0.0.0", port = 5060 }',
         '| `codecs` | list: `PCMU`, `PCMA`, `G722` | `["G722", "PCMA", "PCMU"]` |',
@@ -129,6 +145,22 @@ def test_each_value_in_force_tells_its_origin(file: Path) -> None:
     assert f'trunks.lab.allowed_sources = ["203.0.113.0/28"]  # file {file}' in lines
     assert "web.port = 8080  # default" in lines
     assert "# sip.advertised_address is unset  # default" in lines
+
+
+def test_what_a_preset_knows_is_in_force_and_told_as_such(
+    file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("DIALIN_TRUNKS__LAB__PRESET", "sipgate")
+    monkeypatch.setenv("DIALIN_TRUNKS__LAB__USERNAME", "1234567t0")
+    monkeypatch.setenv("DIALIN_TRUNKS__LAB__PASSWORD", SECRET)
+    monkeypatch.setenv("DIALIN_TRUNKS__LAB__REGION", "AT")
+    lines = in_force(load(file), with_origin=True).splitlines()
+
+    assert 'trunks.lab.registrar = "sipconnect.sipgate.de"  # preset sipgate' in lines
+    assert 'trunks.lab.mode = "register"  # preset sipgate' in lines
+    assert 'trunks.lab.region = "AT"  # environment variable DIALIN_TRUNKS__LAB__REGION' in lines
+    assert "trunks.lab.expires_s = 300  # default" in lines
+    assert SECRET not in "\n".join(lines)
 
 
 def test_no_secret_is_shown(file: Path) -> None:

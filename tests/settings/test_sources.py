@@ -206,6 +206,57 @@ def test_an_open_file_without_secrets_is_fine(file: Path, secrets: Path) -> None
     assert load(file).warnings == ()
 
 
+def test_a_preset_lies_beneath_all_that_is_written(
+    file: Path, secrets: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file.write_text(
+        TOML.replace("[trunks.lab]", '[trunks.lab]\npreset = "easybell"\nusername = "0049301"')
+    )
+    file.chmod(0o640)
+    monkeypatch.setenv("DIALIN_TRUNKS__LAB__EXPIRES_S", "120")
+    (secrets / "trunks__lab__password").write_text(SECRET)
+    loaded = load(file)
+    trunk = loaded.settings.trunks["lab"]
+
+    assert (trunk.registrar, trunk.transport) == ("secure.sip.easybell.de:5061", "tls")
+    assert (trunk.expires_s, trunk.username) == (120, "0049301")
+    assert trunk.allowed_sources == (ip_network("203.0.113.0/28"),)
+    assert loaded.origin(("trunks", "lab", "registrar")) == "preset easybell"
+    assert loaded.origin(("trunks", "lab", "expires_s")) == (
+        "environment variable DIALIN_TRUNKS__LAB__EXPIRES_S"
+    )
+    assert loaded.origin(("trunks", "lab", "preset")) == f"file {file}"
+    assert loaded.origin(("trunks", "lab", "domain")) == "default"
+
+
+@pytest.mark.parametrize("preset", ['"sipgat"', "1", '["sipgate"]'])
+def test_an_unknown_preset_is_an_error_that_names_those_there_are(file: Path, preset: str) -> None:
+    file.write_text(TOML.replace("[trunks.lab]", f"[trunks.lab]\npreset = {preset}"))
+    (problem,) = refusal(file).problems
+
+    assert (problem.setting, problem.origin) == ("trunks.lab.preset", f"file {file}")
+    if "sipgat" in preset and "[" not in preset:
+        assert problem.cause == "there is no such preset."
+        assert "easybell" in problem.remedy
+
+
+def test_a_value_of_a_preset_that_does_not_fit_is_told_with_its_origin(file: Path) -> None:
+    file.write_text(
+        TOML.replace("[trunks.lab]", '[trunks.lab]\npreset = "twilio"\ntransport = "udp"')
+    )
+    (problem,) = refusal(file).problems
+
+    assert (problem.setting, problem.origin) == ("trunks.lab.media_encryption", "preset twilio")
+
+
+def test_what_is_no_table_of_trunks_is_an_error_with_its_origin(file: Path) -> None:
+    file.write_text("trunks = 1\n[bbb_servers]\n")
+
+    assert "trunks (file" in str(refusal(file))
+    file.write_text("trunks.lab = 1\n[bbb_servers]\n")
+    assert "trunks.lab (file" in str(refusal(file))
+
+
 def test_a_list_replaces_a_list_and_a_table_joins_a_table(
     file: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -1,0 +1,113 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What the settings allow and this version cannot do: refused at the start, not ignored.
+
+Each function refuses one thing. Whoever builds it removes the function, its line in `UNBUILT`, its
+test, and what the setting's description says of it; nothing else knows.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+
+from dialin import presets
+from dialin.settings.model import Settings
+from dialin.settings.problems import Problem, SettingsError
+
+IN_CLEAR = 'Use "prefer" or "off" if audio in the clear is acceptable here.'
+OTHERWISE = "Use udp or tcp, inside a private network or tunnel."
+
+
+def refuse_unbuilt(settings: Settings) -> None:
+    """Raise SettingsError if something is set that this version cannot do."""
+    problems = [problem for refuse in UNBUILT for problem in refuse(settings)]
+    if problems:
+        raise SettingsError(*problems)
+
+
+def registration(settings: Settings) -> Iterator[Problem]:
+    """Trunks that log in with the provider."""
+    for name, trunk in settings.trunks.items():
+        if trunk.mode == "register":
+            yield Problem(
+                f"trunks.{name}.mode",
+                "",
+                "this version cannot register with a provider.",
+                'Use mode = "peer", with calls routed to this host\'s address.',
+            )
+
+
+def trunk_tls(settings: Settings) -> Iterator[Problem]:
+    """Encrypted signalling with a provider."""
+    for name, trunk in settings.trunks.items():
+        if trunk.transport == "tls":
+            setting = f"trunks.{name}.transport"
+            yield Problem(setting, "", "this version has no TLS yet.", OTHERWISE)
+
+
+def trunk_srtp(settings: Settings) -> Iterator[Problem]:
+    """Encrypted audio with a provider; `prefer` works as `off` until it is there."""
+    for name, trunk in settings.trunks.items():
+        if trunk.media_encryption == "require":
+            setting = f"trunks.{name}.media_encryption"
+            yield Problem(setting, "", "this version cannot promise encrypted audio.", IN_CLEAR)
+
+
+def session_timers(settings: Settings) -> Iterator[Problem]:
+    """Asking whether the provider is still there; `true` works as `false` until it is built."""
+    for name, trunk in settings.trunks.items():
+        if not isinstance(trunk.session_timers, bool):
+            setting = f"trunks.{name}.session_timers"
+            yield Problem(setting, "", "this version has no session timers.", "Remove it.")
+
+
+def voice_tls(settings: Settings) -> Iterator[Problem]:
+    """Encrypted signalling with FreeSWITCH."""
+    for name, server in settings.bbb_servers.items():
+        if server.voice_transport == "tls":
+            setting = f"bbb_servers.{name}.voice_transport"
+            yield Problem(setting, "", "this version has no TLS yet.", OTHERWISE)
+
+
+def voice_srtp(settings: Settings) -> Iterator[Problem]:
+    """Encrypted audio with FreeSWITCH; `prefer` works as `off` until it is there."""
+    for name, server in settings.bbb_servers.items():
+        if server.voice_encryption == "require":
+            setting = f"bbb_servers.{name}.voice_encryption"
+            yield Problem(setting, "", "this version cannot promise encrypted audio.", IN_CLEAR)
+
+
+def livekit(settings: Settings) -> Iterator[Problem]:
+    """Meetings whose audio does not run on FreeSWITCH."""
+    for name, server in settings.bbb_servers.items():
+        if server.bridge == "livekit":
+            yield Problem(
+                f"bbb_servers.{name}.bridge",
+                "",
+                "this version cannot join LiveKit audio.",
+                'Use "freeswitch" for servers whose meetings run on it.',
+            )
+
+
+def unsupported_presets(settings: Settings) -> Iterator[Problem]:
+    """Providers that want something of us that we do not speak."""
+    for name, trunk in settings.trunks.items():
+        preset = presets.load(trunk.preset) if trunk.preset else None
+        if preset and preset.unsupported:
+            yield Problem(
+                f"trunks.{name}.preset",
+                "",
+                f"{preset.title} is unsupported: {preset.unsupported}",
+                "Use another provider, or write the settings by hand to try it.",
+            )
+
+
+UNBUILT: tuple[Callable[[Settings], Iterator[Problem]], ...] = (
+    registration,
+    trunk_tls,
+    trunk_srtp,
+    session_timers,
+    voice_tls,
+    voice_srtp,
+    livekit,
+    unsupported_presets,
+)

@@ -1,0 +1,76 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What this version cannot do is refused, each thing by itself; what it can do is not."""
+
+from __future__ import annotations
+
+import pytest
+
+from dialin.settings import refuse_unbuilt
+from dialin.settings.problems import SettingsError
+from tests.settings import settings
+from tests.settings.test_peer_checks import REGISTER
+
+
+def refusal(changes: dict[str, object]) -> str:
+    with pytest.raises(SettingsError) as refused:
+        refuse_unbuilt(settings(changes))
+    return str(refused.value)
+
+
+def test_what_is_built_is_not_refused() -> None:
+    refuse_unbuilt(settings({"trunks.lab.session_timers": False}))
+    refuse_unbuilt(settings({"trunks.lab.transport": "tcp", "trunks.lab.preset": "voipms"}))
+
+
+@pytest.mark.parametrize(
+    ("changes", "sentence"),
+    [
+        (REGISTER, "trunks.lab.mode: this version cannot register"),
+        ({"trunks.lab.transport": "tls"}, "trunks.lab.transport: this version has no TLS yet."),
+        (
+            {"trunks.lab.media_encryption": "require", "trunks.lab.allow_insecure_sdes": True},
+            "trunks.lab.media_encryption: this version cannot promise encrypted audio.",
+        ),
+        (
+            {"trunks.lab.session_timers": 1800},
+            "trunks.lab.session_timers: this version has no session timers.",
+        ),
+        (
+            {"bbb_servers.main.voice_transport": "tls"},
+            "bbb_servers.main.voice_transport: this version has no TLS yet.",
+        ),
+        (
+            {
+                "bbb_servers.main.voice_encryption": "require",
+                "bbb_servers.main.voice_allow_insecure_sdes": True,
+            },
+            "bbb_servers.main.voice_encryption: this version cannot promise encrypted audio.",
+        ),
+        (
+            {"bbb_servers.main.bridge": "livekit"},
+            "bbb_servers.main.bridge: this version cannot join LiveKit audio.",
+        ),
+        (
+            {
+                "trunks.lab.preset": "companyflex",
+                "trunks.lab.mode": "peer",
+                "trunks.lab.transport": "udp",
+                "trunks.lab.media_encryption": "off",
+            },
+            "trunks.lab.preset: Telekom CompanyFlex is unsupported: it wants media security",
+        ),
+    ],
+)
+def test_what_is_not_built_is_refused_and_not_ignored(
+    changes: dict[str, object], sentence: str
+) -> None:
+    said = refusal(changes)
+
+    assert said.startswith(sentence)
+    assert len(said.splitlines()) == 1
+
+
+def test_all_that_is_not_built_is_told_at_once() -> None:
+    said = refusal({"trunks.lab.transport": "tls", "bbb_servers.main.bridge": "livekit"})
+
+    assert len(said.splitlines()) == 2
