@@ -8,8 +8,11 @@ import tomllib
 from pathlib import Path
 
 import pytest
+from pydantic import ValidationError
 
+from dialin.presets import page
 from dialin.settings.pages import example, reference
+from dialin.settings.peers import TrunkSettings
 
 ROOT = Path(__file__).parents[1]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
@@ -34,6 +37,26 @@ def test_the_example_is_current() -> None:
 
 def test_the_reference_page_is_current() -> None:
     assert (ROOT / "docs" / "configuration.md").read_text() == reference()
+
+
+def test_the_page_of_trunks_is_current_between_its_marks() -> None:
+    text = (ROOT / "docs" / "trunks.md").read_text()
+    made = re.findall(
+        r"^<!-- Made by .*?-->\n(.*?)^<!-- End ", text, flags=re.DOTALL | re.MULTILINE
+    )
+
+    assert made == [f"{page.trunks()}\n"]
+
+
+def test_the_page_of_trunks_begins_with_a_trunk_that_is_complete_but_for_its_password() -> None:
+    text = (ROOT / "docs" / "trunks.md").read_text()
+    first = re.search(r"```toml\n(.*?)```", text, flags=re.DOTALL)
+    assert first
+    trunk = tomllib.loads(first[1])["trunks"]["main"]
+
+    assert TrunkSettings.model_validate({**trunk, "password": "x"}).numbers
+    with pytest.raises(ValidationError, match="password"):
+        TrunkSettings.model_validate(trunk)
 
 
 @pytest.mark.parametrize("file", ["run.txt", "dev.txt"])
