@@ -70,7 +70,7 @@ class Lane(ABC):
         self.offset = self.sink_fd = self.sink_ssrc = 0
         """How packets change, and where they go."""
         self.heard_at = float("-inf")
-        """When the last packet was forwarded."""
+        """When the last audio came, by the lane or the long way."""
         self.jitter_s = self.step_s = 0.0
         """As RFC 3550 A.8 has it, and the time between two packets by the sender's clock."""
         self.incoming = incoming
@@ -124,7 +124,6 @@ class Lane(ABC):
         self.head = _head(header.payload_type, header.sequence, header.timestamp)
         self.step, self.step_s = _stride(step)
         self.jitter_s = self.incoming.tracker.jitter / CLOCK_HZ
-        self.heard_at = self.incoming.heard_at
         self.ssrc = header.ssrc
         self.length = length
         self.offset = _head(sink.payload_type, sink.sequence, sink.timestamp) - self.head

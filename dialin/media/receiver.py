@@ -42,6 +42,10 @@ class Receiver(Lane):
         self._settings = settings
         self._ear.tune(settings.codec, in_band=settings.in_band_digits)
 
+    def has_fed_since(self, time: float) -> bool:
+        """Whether there was audio for the bridge. Late packets count: the source is back."""
+        return self.relay is not None and self.relay.is_open and self.heard_at > time
+
     def parse(self, packet: memoryview) -> rtp.RtpHeader | None:
         """The header of a packet; None, and counted, when it is no RTP."""
         try:
@@ -69,8 +73,7 @@ class Receiver(Lane):
         elif order is Order.STRAY:
             pass
         elif header.payload_type == settings.payload_type and header.payload_length:
-            self._hear_audio(header, packet, order, now)
-            if order is Order.NEWER:
+            if self._hear_audio(header, packet, order, now) and order is Order.NEWER:
                 self._shorten(header, len(packet), step)
         else:
             self._hear_other(header, packet, order, now, is_event=is_event)
@@ -83,19 +86,20 @@ class Receiver(Lane):
 
     def _hear_audio(
         self, header: rtp.RtpHeader, packet: memoryview, order: Order, now: float
-    ) -> None:
+    ) -> bool:
+        """Audio is for the bridge, and may be a key. Whether it was forwarded."""
+        self.heard_at = now
         payload = _payload(header, packet)
-        if self.relay and self.relay.is_open:
-            self.relay.forward(header, payload, order, now)
         for digit in self._ear.hear_audio(payload, now):
             self._tell_digit(digit)
+        relay = self.relay
+        return relay is not None and relay.is_open and relay.forward(header, payload, order, now)
 
     def _shorten(self, header: rtp.RtpHeader, length: int, step: int) -> None:
-        """Let the next packets take the lane, if this one was forwarded and they are like it."""
+        """Let the next packets take the lane, if they are like this one, which was forwarded."""
         relay = self.relay
         if (
             relay is not None
-            and relay.sink.speaker is relay
             and not self._ear.hears_tones
             and not header.marker
             and header.payload_length == length - rtp.HEADER_BYTES

@@ -12,6 +12,8 @@ from __future__ import annotations
 from dialin.media.stream import Order, OutgoingStream
 from dialin.wire import rtp
 
+TOLERANCE = 800
+"""Clock units (100 ms) that a packet may be behind what the sink has sent of its own: jitter."""
 PATIENCE = 25
 """Packets in a row that may come too late before the source's clock is taken to have stood still.
 
@@ -65,9 +67,11 @@ class Relay:
             return False
         timestamp = rtp.uint32_add(header.timestamp, self.timestamp_offset)
         if self.has_clock and not rtp.uint32_newer(timestamp, self.sink.timestamp):
-            self.late += 1
-            if self.late <= PATIENCE:
-                return False
+            behind = rtp.uint32_add(self.sink.timestamp, -timestamp)
+            if behind > TOLERANCE or self.late:
+                self.late += 1
+                if self.late <= PATIENCE:
+                    return False
             self.has_clock = False
         if not self.has_clock:
             self.timestamp_offset = self.sink.next_timestamp(now) - header.timestamp

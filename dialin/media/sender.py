@@ -105,6 +105,5 @@ class Sender:
 
     def _is_fed(self, now: float) -> bool:
         """Whether the bridge sends for us."""
-        stream = self.stream
-        fed_at = stream.sent_at if stream.speaker not in (None, self) else float("-inf")
-        return now - max(fed_at, stream.fed_at()) < FILL_AFTER_S
+        feeder = self.stream.feeder
+        return feeder is not None and feeder.has_fed_since(now - FILL_AFTER_S)

@@ -26,8 +26,8 @@ Transmit = Callable[[memoryview | bytes], object]
 class Feeder(Protocol):
     """What sends in an outgoing stream's name, and tells it later."""
 
-    heard_at: float
-    """When it sent the last packet."""
+    def has_fed_since(self, time: float) -> bool:
+        """Whether it has had something to send."""
 
     def settle(self) -> None:
         """Tell what was sent so far."""
@@ -147,10 +147,6 @@ class OutgoingStream:
         if self.feeder:
             self.feeder.close_lane()
         self.transmit, self.fd = transmit, fd
-
-    def fed_at(self) -> float:
-        """When the bridge sent the last packet."""
-        return self.feeder.heard_at if self.feeder else float("-inf")
 
     def settle(self) -> None:
         """Be up to date with what the feeder has sent."""
