@@ -62,11 +62,11 @@ class PortPool:
         """
         free = self._free_on(host)
         for _ in range(len(free)):
-            port = free.popleft()
-            pair = _bind(host, port)
+            pair = _bind(host, free[0])
             if pair:
+                free.popleft()
                 return pair
-            free.append(port)  # somebody else's for now
+            free.rotate(-1)  # somebody else's for now
         raise CannotDo(Cause.NO_PORTS)
 
     def give_back(self, pair: PortPair, now: float) -> None:
@@ -80,10 +80,6 @@ class PortPool:
         if port in free and (pair := _bind(host, port)):
             free.remove(port)
             self.give_back(pair, now)
-
-    def next_release(self) -> float | None:
-        """When the quarantine of the next pair ends."""
-        return self._resting[0][0] if self._resting else None
 
     def release(self, now: float) -> None:
         """Give up the pairs that have rested long enough."""

@@ -45,8 +45,10 @@ class Switchboard:
         self._surround = surround
         self._legs: dict[int, Leg] = {}
 
-    def __len__(self) -> int:
-        return len(self._legs)
+    @property
+    def has_legs(self) -> bool:
+        """Whether there is anything to do at short notice."""
+        return bool(self._legs)
 
     def drop(self, number: int, now: float) -> None:
         """Forget a leg that has failed, in whatever state it is. Its bridge partner goes on."""

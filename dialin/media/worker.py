@@ -105,7 +105,7 @@ class Worker:
         """Work until the service goes."""
         while not self.is_over:
             woken_at = self.turn(self._patience())
-            if self._switchboard:
+            if self._switchboard and self._switchboard.has_legs:
                 self._pause(max(0.0, woken_at + PACE_S - self._clock()))
         self.close()
 
