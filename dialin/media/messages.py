@@ -38,6 +38,7 @@ class Cause(StrEnum):
     NOT_CONFIGURED = "not-configured"
     CLIP_UNUSABLE = "clip-unusable"
     NO_TELEPHONE_EVENT = "no-telephone-event"
+    NOT_A_KEY = "not-a-key"
     CODECS_DIFFER = "codecs-differ"
     LEG_FAILED = "leg-failed"
 

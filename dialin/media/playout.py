@@ -8,7 +8,7 @@ header, are left to `leg` and `stream`.
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from functools import lru_cache
 from typing import NamedTuple, Protocol
 
@@ -82,9 +82,11 @@ class Playout:
 
 
 class KeyPresses:
-    """Keys one after the other, each followed by a pause."""
+    """Keys one after the other, each followed by a pause. Raises CannotDo: `not-a-key`."""
 
-    def __init__(self, keys: Iterable[str], codec: Codec) -> None:
+    def __init__(self, keys: str, codec: Codec) -> None:
+        if not set(keys) <= set(dtmf.KEYS):
+            raise CannotDo(Cause.NOT_A_KEY)
         silence = Frame(SILENCE[codec])
         self._frames: list[Frame] = []
         for key in keys:
@@ -111,7 +113,7 @@ def read_clip(path: str, codec: Codec) -> bytes:
         if status.st_size > MAX_CLIP_BYTES:
             raise CannotDo(Cause.CLIP_UNUSABLE)
         return _read_clip(path, status.st_mtime_ns, SILENCE[codec])
-    except OSError:
+    except (OSError, ValueError):
         raise CannotDo(Cause.CLIP_UNUSABLE) from None
 
 

@@ -68,8 +68,8 @@ class TestBeforeTheAck:
         assert answer.cause is Cause.NO_SUCH_LEG
 
     def test_a_leg_without_settings_does_not_play(self, world: World, clip: str) -> None:
-        number = world.open()
-        answer = world.ask(lambda request: Play(request, number, (clip,), False), Failed)
+        leg = world.open()
+        answer = world.ask(lambda request: Play(request, leg.number, (clip,), False), Failed)
         assert answer.cause is Cause.NOT_CONFIGURED
 
 
@@ -413,8 +413,8 @@ class TestFigures:
         assert (figures.unexpected, figures.packets_received) == (1, 1)
 
     def test_an_unconfigured_leg_has_figures_too(self, world: World) -> None:
-        number = world.open()
-        answer = world.ask(lambda request: CloseLeg(request, number), Counted)
+        leg = world.open()
+        answer = world.ask(lambda request: CloseLeg(request, leg.number), Counted)
         assert answer.statistics.codec is None
 
 

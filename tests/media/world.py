@@ -304,19 +304,16 @@ class World:
         self._fars.append(far)
         return far
 
-    def open(self) -> int:
-        """A leg without settings; its number."""
-        number = next(self._requests)
-        self.ask(lambda request: OpenLeg(request, number, HOST), Opened)
-        return number
-
-    def leg(self, *, started: bool = True, **changes: object) -> LegAtWork:
-        """A leg with a far end of its own, configured and, unless told otherwise, started."""
+    def open(self) -> LegAtWork:
+        """A leg that the worker has no settings of."""
         number = next(self._requests)
         port = self.ask(lambda request: OpenLeg(request, number, HOST), Opened).rtp_port
         far = self.far_end(ssrc=0xA000 + number)
-        settings = LegSettings(HOST, far.port, far.rtcp_port, Codec.PCMU, 0, 101, False)
-        leg = LegAtWork(self, number, port, far, settings)
+        return LegAtWork(self, number, port, far, self.settings(far))
+
+    def leg(self, *, started: bool = True, **changes: object) -> LegAtWork:
+        """A leg with a far end of its own, configured and, unless told otherwise, started."""
+        leg = self.open()
         leg.configure(**changes)
         if started:
             leg.start()
@@ -325,6 +322,10 @@ class World:
     def join(self, one: LegAtWork, other: LegAtWork) -> None:
         """Bridge two legs."""
         self.ask(lambda request: Join(request, one.number, other.number))
+
+    def settings(self, far: FarEnd) -> LegSettings:
+        """Settings towards a far end."""
+        return LegSettings(HOST, far.port, far.rtcp_port, Codec.PCMU, 0, 101, False)
 
     def leg_of(self, leg: LegAtWork) -> Leg:
         """The worker's own leg, for what no far end can bring about."""
