@@ -56,6 +56,7 @@ class Switchboard:
         if leg:
             with contextlib.suppress(Exception):
                 leg.part(now)
+            leg.stop(None)
             self.pool.give_back(leg.pair, now)
 
     def close(self, now: float) -> None:
