@@ -30,7 +30,7 @@ class IncomingCallLeg:
         self._invite = invite
         self.local_tag = core.token(TAG_BITS)
         self._is_answered = False
-        self._last_provisional: tuple[int, bytes | None] = (180, None)
+        self._last_provisional: tuple[int, bytes | None]
         dialog = Dialog.as_uas(invite.request, self.local_tag)
         self._session = Session(core, self, dialog, invite.flow, invite.local, early_refusal=500)
         core.legs[self.leg_id] = self

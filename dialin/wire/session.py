@@ -220,7 +220,6 @@ class Session:
         self._send_bye(now)
         if not self._is_over:
             self._is_over = True
-            self._terminate_reoffer(now)
             self._owner.unheard()
 
     def _send_bye(self, now: float) -> None:

@@ -33,6 +33,16 @@ def test_a_200_is_sent_again_until_64_t1_and_then_a_bye(flow: Flow) -> None:
     assert bench.agent.legs == 0
 
 
+def test_what_comes_after_the_call_was_given_up_changes_nothing() -> None:
+    bench, caller = Bench(), Caller()
+    bench.answer_in(caller)
+    bench.advance(32.0)
+    assert bench.receive(caller.ack()) == []  # the BYE is on its way already
+    assert bench.status(caller.request("OPTIONS", 2)) == 481
+    assert bench.status(caller.request("BYE", 3)) == 200
+    assert len(bench.told(Ended)) == 1
+
+
 def test_nothing_is_left_when_the_bye_is_not_answered_either() -> None:
     bench = Bench()
     bench.answer_in(Caller())

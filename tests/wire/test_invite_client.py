@@ -95,6 +95,21 @@ def test_ack_and_bye_follow_the_route_set() -> None:
     assert [send.flow.port for _, send in bench.sent[1:]] == [5080, 5080]
 
 
+def test_the_200_has_the_last_word_about_contact_and_routes() -> None:
+    bench = Bench()
+    leg, invite = bench.call_out()
+    early = [("Contact", "<sip:early@203.0.113.5>"), ("Record-Route", "<sip:203.0.113.5:1;lr>")]
+    bench.receive(answer_to(invite, 183, early, OFFER), CALLED)
+    late = [CONTACT, ("Record-Route", "<sip:203.0.113.5:2;lr>")]
+    bench.receive(answer_to(invite, 200, late, OFFER), CALLED)
+    bench.take(bench.agent.hang_up(leg, bench.now))
+    for _, send in bench.sent[1:]:
+        assert isinstance(send.message, Request)
+        assert send.message.uri == "sip:conference@203.0.113.5:5070"
+        assert send.message.headers.values("Route") == ("<sip:203.0.113.5:2;lr>",)
+        assert send.flow.port == 2
+
+
 def test_a_repeated_200_is_acknowledged_again_in_the_same_words() -> None:
     bench = Bench()
     leg, invite, ack = bench.talk_out()
@@ -102,6 +117,25 @@ def test_a_repeated_200_is_acknowledged_again_in_the_same_words() -> None:
     (again,) = bench.receive(answer_to(invite, 200, [CONTACT], OFFER), CALLED)
     assert bytes(again) == bytes(ack)
     assert bench.told(Answered) == [Answered(leg, OFFER)]
+
+
+def test_we_hang_up() -> None:
+    bench = Bench()
+    leg, _, _ = bench.talk_out()
+    (bye,) = bench.take(bench.agent.hang_up(leg, bench.now))
+    assert isinstance(bye.message, Request)
+    assert (bye.message.method, str(bye.message.cseq)) == ("BYE", "2 BYE")
+    assert bench.last() == Ended(leg, LegEnd("us", None, "bye"))
+
+
+def test_the_dialog_lives_on_the_connection_that_the_answer_came_by() -> None:
+    bench = Bench()
+    leg, invite = bench.call_out(Flow("TCP", "203.0.113.5", 5060))
+    connection = Flow("TCP", "203.0.113.5", 5060, 5)
+    bench.receive(answer_to(invite, 180, [CONTACT]), connection)
+    bench.receive(answer_to(invite, 200, [CONTACT], OFFER), connection)
+    bench.take(bench.agent.hang_up(leg, bench.now))
+    assert [send.flow.connection for _, send in bench.sent] == [0, 5, 5]
 
 
 def test_a_repeated_200_after_the_bye_is_acknowledged_too() -> None:

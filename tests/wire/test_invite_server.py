@@ -67,6 +67,32 @@ def test_ringing_is_repeated_every_minute_so_that_no_proxy_gives_up() -> None:
     assert {message.status for message in later if isinstance(message, Response)} == {486}
 
 
+def test_early_media_is_repeated_as_early_media() -> None:
+    bench = Bench()
+    leg = bench.ring_in(Caller())
+    bench.take(bench.agent.provisional(leg, 183, ANSWER, bench.now))
+    ((_, again),) = bench.advance(60.0)
+    assert isinstance(again.message, Response)
+    assert (again.message.status, again.message.body) == (183, ANSWER)
+
+
+@pytest.mark.parametrize("is_accepted", [True, False])
+def test_nothing_is_repeated_once_the_call_is_answered(is_accepted: bool) -> None:
+    bench, caller = Bench(), Caller()
+    leg = bench.ring_in(caller)
+    bench.take(bench.agent.provisional(leg, 180, None, bench.now))
+    if is_accepted:
+        (ok,) = bench.take(bench.agent.accept(leg, ANSWER, bench.now))
+        caller.to_tag = ok.message.to.tag
+        bench.receive(caller.ack())
+    else:
+        (busy,) = bench.take(bench.agent.reject(leg, 486, bench.now))
+        assert isinstance(busy.message, Response)
+        bench.receive(caller.ack_refusal(busy.message))
+    assert bench.advance(50.0) == []
+    assert bench.agent.next_deadline() is None
+
+
 def test_who_requires_reliable_provisional_responses_gets_none_and_is_answered() -> None:
     bench, caller = Bench(), Caller()
     leg = bench.answer_in(caller, lines=[("Require", "100rel")])

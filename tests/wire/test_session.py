@@ -196,6 +196,7 @@ def test_a_reinvite_that_nobody_likes_is_488_and_the_session_stays() -> None:
     assert isinstance(refused.message, Response)
     assert refused.message.status == 488
     bench.receive(caller.ack_refusal(refused.message, 2))
+    assert bench.advance(60.0) == []
     assert bench.status(caller.request("OPTIONS", 3)) == 200
 
 
