@@ -86,7 +86,6 @@ class StreamFramer:
             found = KeepAlive.PING if self._half_ping + breaks > 1 else KeepAlive.PONG
             self._half_ping = found is KeepAlive.PONG
             del self._buffer[: breaks * len(_CRLF)]
-            self._searched = 0
         if not _CRLF.startswith(self._buffer):  # a message parts two line breaks for good
             self._half_ping = False
         return found
