@@ -161,7 +161,6 @@ class TransactionLayer:
         outputs: list[Output] = []
         while (deadline := self.next_deadline()) is not None and deadline <= now:
             _, _, key = heappop(self._agenda)
-            del self._due[key]
             transaction = self._clients.get(key) or self._servers[key]
             outputs += self._after(transaction, transaction.fire(now))
         return outputs

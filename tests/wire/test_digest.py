@@ -358,7 +358,7 @@ class TestCredentials:
     @pytest.mark.parametrize(
         "value",
         [
-            'Basic realm="r"',
+            'Other username="u", realm="r", nonce="n", uri="sip:x", response="0"',
             'Digest username="u", realm="r", nonce="n", uri="sip:x"',
             'Digest username="u", realm="r", nonce="n", uri="sip:x", response="0", algorithm=MD9',
             'Digest username="u", realm="r", nonce="n", uri="sip:x", response="0", Basic a=b',

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import pytest
 from hypothesis import strategies as st
 from hypothesis.stateful import (
     Bundle,
@@ -142,4 +143,5 @@ class RandomEvents(RuleBasedStateMachine):
         assert_nothing_is_left(self.layer)
 
 
-TestRandomEvents = RandomEvents.TestCase
+# The release profile's 5,000 examples take minutes.
+TestRandomEvents = pytest.mark.timeout(900)(RandomEvents.TestCase)
