@@ -17,17 +17,19 @@ Action = Callable[[float], None]
 class Appointment:
     """One action at one time, until it is done or called off."""
 
-    __slots__ = ("action", "due", "owner")
+    __slots__ = ("action", "due", "is_off", "owner")
 
     def __init__(self, due: float, action: Action, owner: int) -> None:
         self.due = due
-        self.action: Action | None = action
+        self.action = action
+        self.is_off = False
         self.owner = owner
         """Whose it is: the number of a leg, or 0 for the worker."""
 
     def call_off(self) -> None:
         """The action will not be done, and is forgotten at once."""
-        self.action = None
+        self.action = _forgotten
+        self.is_off = True
 
 
 class Agenda:
@@ -45,7 +47,7 @@ class Agenda:
 
     def next_due(self) -> float | None:
         """When the worker has to be there next; None when nothing is planned."""
-        while self._heap and self._heap[0][2].action is None:
+        while self._heap and self._heap[0][2].is_off:
             heapq.heappop(self._heap)
         return self._heap[0][0] if self._heap else None
 
@@ -89,6 +91,10 @@ class Diary:
         """Nothing is to be done any more."""
         for name in list(self._appointments):
             self.call_off(name)
+
+
+def _forgotten(_now: float) -> None:
+    """What an appointment holds that was called off: no leg."""
 
 
 def nothing() -> None:

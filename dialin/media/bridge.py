@@ -19,31 +19,34 @@ class Bridge:
     def __init__(self, one: Leg, other: Leg) -> None:
         if one.settled().codec is not other.settled().codec:
             raise CannotDo(Cause.CODECS_DIFFER)
-        self._directions = ((one, other), (other, one))
+        self._legs = {one, other}
+        self._directions = tuple(
+            (source, sink, Relay(sink.sender.stream))
+            for source, sink in ((one, other), (other, one))
+        )
 
     def joins(self, one: Leg, other: Leg) -> bool:
         """Whether it is these two."""
-        return (one, other) in self._directions
+        return {one, other} == self._legs
 
     def open(self) -> None:
         """Begin to forward."""
-        for source, sink in self._directions:
+        for source, sink, relay in self._directions:
             source.bridge = self
-            source.receiver.relay = Relay(sink.sender.stream)
+            source.receiver.relay = relay
             sink.sender.stream.feeder = source.receiver
             source.sender.on_change = self.route
         self.route()
 
     def route(self) -> None:
         """Forward where the sink takes what the source sends, as things are now."""
-        for source, sink in self._directions:
+        for source, sink, relay in self._directions:
             source.receiver.close_lane()
-            if source.receiver.relay:
-                source.receiver.relay.is_open = sink.sender.takes(source.settled().codec)
+            relay.is_open = sink.sender.takes(source.settled().codec)
 
     def undo(self, now: float) -> None:
         """Forward nothing any more; both legs send frames of their own again."""
-        for source, sink in self._directions:
+        for source, sink, _ in self._directions:
             source.receiver.close_lane()
             source.bridge = source.receiver.relay = sink.sender.stream.feeder = None
             source.sender.on_change = nothing

@@ -60,6 +60,9 @@ class Lane(ABC):
         "views",
     )
 
+    sink: OutgoingStream
+    """Where packets go; set when the lane is opened first."""
+
     def __init__(self, fd: int, owner: int, incoming: IncomingStream, scratch: Scratch) -> None:
         self.fd = fd
         self.owner = owner
@@ -74,7 +77,6 @@ class Lane(ABC):
         self.jitter_s = self.step_s = 0.0
         """As RFC 3550 A.8 has it, and the time between two packets by the sender's clock."""
         self.incoming = incoming
-        self.sink: OutgoingStream | None = None
         self.refused = 0
         """How often the far host said that nobody listens."""
         self.packet, self.views = scratch.packet, scratch.views
@@ -106,7 +108,7 @@ class Lane(ABC):
             try:
                 os.write(self.sink_fd, self.views[length])
             except OSError as failure:
-                self._fail(failure)
+                self.sink.fail(failure)
         else:
             self.hear(self.views[length], now)
 
@@ -132,9 +134,9 @@ class Lane(ABC):
     def settle(self) -> None:
         """Tell both streams what was forwarded meanwhile."""
         count, self.granted = self.granted - self.left, self.left
-        if count and self.sink:
+        if count:
             sequence, timestamp = self.head >> 32 & 0xFFFF, self.head & 0xFFFFFFFF
-            self.incoming.catch_up(count, sequence, timestamp, self.heard_at)
+            self.incoming.catch_up(count, self.ssrc, sequence, timestamp, self.heard_at)
             self.incoming.tracker.jitter = self.jitter_s * CLOCK_HZ
             sent = self.head + self.offset
             octets = count * (self.length - rtp.HEADER_BYTES)
@@ -149,10 +151,6 @@ class Lane(ABC):
         """Nothing to read after all, or an ICMP error that was waiting (udp(7))."""
         if not isinstance(failure, BlockingIOError):
             self.refused += 1
-
-    def _fail(self, failure: OSError) -> None:
-        if self.sink:
-            self.sink.fail(failure)
 
 
 @lru_cache

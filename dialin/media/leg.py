@@ -40,7 +40,7 @@ class Leg:
         media_timeout_s: float,
         learns_port: bool,
     ) -> None:
-        outgoing = OutgoingStream()
+        outgoing = OutgoingStream(pair.rtp.send)
         self.pair = pair
         self.bridge: Bridge | None = None
         self.receiver = Receiver(pair, surroundings)

@@ -17,6 +17,7 @@ import sys
 from collections import deque
 from collections.abc import Callable
 from itertools import count
+from typing import cast
 
 from dialin.media.agenda import nothing
 from dialin.media.engine import WORKER_LOST, MediaRefused
@@ -130,16 +131,23 @@ class WorkerProcess:
             return
         if isinstance(message, Report):
             self._on_report(message)
-        elif isinstance(message, Answer):
-            answer = self._pending.pop(message.request, None)
-            if answer is None or answer.done():
-                return
-            if isinstance(message, Failed):
-                answer.set_exception(MediaRefused(message.cause))
-            else:
-                answer.set_result(message)
+        else:
+            self._settle(cast(Answer, message))
+
+    def _settle(self, message: Answer) -> None:
+        """Hand an answer to whoever waits for it, if anybody still does."""
+        answer = self._pending.pop(message.request, None)
+        if answer is None or answer.done():
+            return
+        if isinstance(message, Failed):
+            answer.set_exception(MediaRefused(message.cause))
+        else:
+            answer.set_result(message)
 
     def _write(self) -> None:
+        if self._socket.fileno() < 0:  # hung up: `_bury` tells whoever waits
+            self._outbox.clear()
+            return
         try:
             while self._outbox:
                 self._socket.send(self._outbox[0])
@@ -148,7 +156,7 @@ class WorkerProcess:
             self._loop.add_writer(self._socket, self._write)
             return
         except OSError:
-            self._outbox.clear()  # it is dying: `_bury` tells whoever waits
+            self._outbox.clear()  # it is dying, and we shall be told
         self._loop.remove_writer(self._socket)
 
     def _ping(self) -> None:

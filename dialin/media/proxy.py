@@ -12,6 +12,7 @@ import logging
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import cast
 
 from dialin.events import Digit
 from dialin.media.addresses import Network, permitted
@@ -88,7 +89,8 @@ class EmbeddedLeg:
     async def statistics(self) -> LegStatistics:
         """The figures up to now, or up to the end."""
         with contextlib.suppress(MediaRefused):  # lost or closed: what was known last
-            self._keep(await self.ask(lambda request: Count(request, self.number)))
+            answer = await self.ask(lambda request: Count(request, self.number))
+            self._statistics = cast(Counted, answer).statistics
         return self._statistics
 
     async def close(self) -> None:
@@ -99,7 +101,7 @@ class EmbeddedLeg:
         self._on_close(self)
         _, answer = self.worker.send(lambda request: CloseLeg(request, self.number))
         with contextlib.suppress(MediaRefused):  # the worker has lost it before
-            self._keep(await answer)
+            self._statistics = cast(Counted, await answer).statistics
 
     def hear(self, digit: DigitHeard) -> None:
         """A key was pressed."""
@@ -130,10 +132,6 @@ class EmbeddedLeg:
         except asyncio.CancelledError:
             self.worker.tell(lambda request: StopPlaying(request, self.number, only=number))
             raise
-
-    def _keep(self, answer: Answer) -> None:
-        if isinstance(answer, Counted):
-            self._statistics = answer.statistics
 
     def _checked(self, settings: LegSettings) -> LegSettings:
         """The settings with the remote address as the kernel spells it, if it may be used."""

@@ -28,7 +28,9 @@ class Sender:
 
     def __init__(self, stream: OutgoingStream, diary: Diary) -> None:
         self.stream = stream
-        self.settings: LegSettings | None = None
+        self._codec: Codec | None = None
+        self._sends = False
+        self._silence = b""
         self.on_change: Callable[[], object] = nothing
         """Called when the answer of `takes` may have changed."""
         self._diary = diary
@@ -38,7 +40,8 @@ class Sender:
 
     def tune(self, settings: LegSettings) -> None:
         """Take or change the settings."""
-        self.settings = settings
+        self._codec, self._sends = settings.codec, settings.sends
+        self._silence = SILENCE[settings.codec]
         self.stream.payload_type = settings.payload_type
         self.stream.event_type = settings.telephone_event or 0
         self.on_change()
@@ -51,13 +54,7 @@ class Sender:
 
     def takes(self, codec: Codec) -> bool:
         """Whether the bridge may send in our place."""
-        return (
-            self._is_started
-            and self._programme is None
-            and self.settings is not None
-            and self.settings.sends
-            and self.settings.codec is codec
-        )
+        return self._is_started and self._programme is None and self._sends and self._codec is codec
 
     def begin(self, programme: Programme, on_end: Callable[[], object], now: float) -> None:
         """Send a programme, once the leg is started; `on_end` is called when it is over."""
@@ -89,16 +86,14 @@ class Sender:
 
     def _beat(self, now: float) -> None:
         """Send a frame if one is due, and plan the next beat."""
-        settings, programme = self.settings, self._programme
-        if settings is None:
-            return
+        programme = self._programme
         if programme is None and self._is_fed(now):
             self._diary.plan("beat", now + LOOK_AGAIN_S, self._beat)
             return
         due = self._diary.due("beat")
         self._diary.plan("beat", (due if now - due < LATE_S else now) + FRAME_S, self._beat)
-        frame = programme.take() if programme else Frame(SILENCE[settings.codec])
-        if settings.sends:
+        frame = programme.take() if programme else Frame(self._silence)
+        if self._sends:
             self.stream.send_frame(frame, self, now)
         if programme and programme.is_over:
             self.stop()

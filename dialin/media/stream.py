@@ -91,13 +91,12 @@ class IncomingStream:
         """Another sender may be heard at once: the far end has moved."""
         self.heard_at = float("-inf")
 
-    def catch_up(self, count: int, sequence: int, timestamp: int, now: float) -> None:
+    def catch_up(self, count: int, ssrc: int, sequence: int, timestamp: int, now: float) -> None:
         """Take into account packets that came in order; the last one is described."""
-        if self.ssrc is not None:
-            self.tracker.received += count - 1
-            self.tracker.receive(self.ssrc, sequence, timestamp, now, is_event=True)
-            self.expected = rtp.uint16_add(sequence, 1)
-            self.timestamp, self.heard_at = timestamp, now
+        self.tracker.received += count - 1
+        self.tracker.receive(ssrc, sequence, timestamp, now, is_event=True)
+        self.expected = rtp.uint16_add(sequence, 1)
+        self.timestamp, self.heard_at = timestamp, now
 
 
 class OutgoingStream:
@@ -120,10 +119,10 @@ class OutgoingStream:
         "unsent",
     )
 
-    def __init__(self) -> None:
+    def __init__(self, transmit: Transmit) -> None:
+        self.transmit = transmit
         self.fd: int | None = None
         """The socket, once it is connected; until then only `transmit` knows where to send."""
-        self.transmit: Transmit = _nowhere
         self.feeder: Feeder | None = None
         """What else may send in our name while the leg is bridged."""
         self.payload_type = 0
@@ -208,7 +207,3 @@ class OutgoingStream:
     def clock(self, now: float) -> int:
         """What the stream's RTP clock shows (RFC 3550 §6.4.1: the same instant as the NTP time)."""
         return rtp.uint32_add(self.timestamp, round((now - self.sent_at) * CLOCK_HZ))
-
-
-def _nowhere(_packet: memoryview | bytes) -> None:
-    """Where packets go before the leg has a far end."""

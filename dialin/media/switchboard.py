@@ -53,11 +53,12 @@ class Switchboard:
     def drop(self, number: int, now: float) -> None:
         """Forget a leg that has failed, in whatever state it is. Its bridge partner goes on."""
         leg = self._legs.pop(number, None)
-        if leg:
-            with contextlib.suppress(Exception):
-                leg.part(now)
-            leg.stop(None)
-            self.pool.give_back(leg.pair, now)
+        if leg is None:  # it failed before it was one
+            return
+        with contextlib.suppress(Exception):
+            leg.part(now)
+        leg.stop(None)
+        self.pool.give_back(leg.pair, now)
 
     def close(self, now: float) -> None:
         """Close all legs and give up all ports."""
@@ -85,12 +86,16 @@ class Switchboard:
     def _open(self, command: OpenLeg, now: float) -> Answer:
         self.pool.release(now)
         pair = self.pool.lease(command.host)
-        self._legs[command.leg] = Leg(
-            pair,
-            self._surround(command.leg),
-            media_timeout_s=self._settings.media_timeout_s,
-            learns_port=self._settings.latch == "same-ip",
-        )
+        try:
+            self._legs[command.leg] = Leg(
+                pair,
+                self._surround(command.leg),
+                media_timeout_s=self._settings.media_timeout_s,
+                learns_port=self._settings.latch == "same-ip",
+            )
+        except Exception:
+            self.pool.give_back(pair, now)
+            raise
         return Opened(command.request, pair.port)
 
     @carry_out.register

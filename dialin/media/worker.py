@@ -21,6 +21,7 @@ import time
 import traceback
 from collections import deque
 from collections.abc import Callable
+from functools import partial
 
 from dialin.media.agenda import Agenda, Diary
 from dialin.media.messages import (
@@ -39,6 +40,7 @@ from dialin.media.messages import (
     decode,
     encode,
 )
+from dialin.media.ports import PortPool
 from dialin.media.sockets import Scratch
 from dialin.media.surroundings import Watcher
 from dialin.media.switchboard import Switchboard
@@ -128,8 +130,7 @@ class Worker:
                 self._fail(watcher.owner, failure, now)
         while appointment := self.agenda.take_due(now):
             try:
-                if appointment.action:
-                    appointment.action(now)
+                appointment.action(now)
             except Exception as failure:  # noqa: BLE001 - as above
                 self._fail(appointment.owner, failure, now)
         if self._outbox:
@@ -180,9 +181,9 @@ class Worker:
 
     def _obey(self, message: Message, now: float) -> None:
         """Carry out one command. One that is none, or out of place, ends the worker: a bug."""
-        if isinstance(message, Begin):
+        if self._switchboard is None and isinstance(message, Begin):
             self._switchboard = Switchboard(message, lambda leg: _Desk(self, leg))
-            self._release_ports(now)
+            self._release_ports(self._switchboard.pool, now)
             self.tell(Done(message.request))
             return
         if self._switchboard is None or not isinstance(message, Command):
@@ -208,10 +209,9 @@ class Worker:
         self._switchboard.drop(owner, now)
         self.tell(LegLost(owner, "leg-failed", _describe(failure)))
 
-    def _release_ports(self, now: float) -> None:
-        self.agenda.at(now + RELEASE_EACH_S, self._release_ports, _WORKER)
-        if self._switchboard:
-            self._switchboard.pool.release(now)
+    def _release_ports(self, pool: PortPool, now: float) -> None:
+        self.agenda.at(now + RELEASE_EACH_S, partial(self._release_ports, pool), _WORKER)
+        pool.release(now)
 
     def _post(self, now: float) -> None:
         """Hand over what is to be said; never wait for a service that is busy."""
