@@ -13,8 +13,7 @@ def keep(agenda: Agenda, now: float) -> int:
     """Do what is due; how many that was."""
     done = 0
     while appointment := agenda.take_due(now):
-        if appointment.action:
-            appointment.action(now)
+        appointment.action(now)
         done += 1
     return done
 

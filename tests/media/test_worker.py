@@ -14,6 +14,7 @@ from pathlib import Path
 
 import pytest
 
+from dialin.media.leg import Leg
 from dialin.media.messages import (
     Begin,
     Cause,
@@ -115,6 +116,20 @@ class TestPoison:
         world.advance(0.2)
         assert len(partner.far.heard(at_least=10)) == 10
 
+    def test_a_leg_that_fails_before_it_is_one_harms_nobody(
+        self, world: World, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        healthy = world.leg()
+
+        def fail(*_: object, **__: object) -> None:
+            raise ZeroDivisionError
+
+        with monkeypatch.context() as poisoned:
+            poisoned.setattr(Leg, "__init__", fail)
+            answer = world.ask(lambda request: OpenLeg(request, 99, HOST), Failed)
+        assert answer.cause is Cause.LEG_FAILED
+        assert healthy.statistics().packets_sent > 0
+
     def test_what_a_poisoned_leg_was_playing_is_done(
         self, world: World, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
     ) -> None:
@@ -175,6 +190,16 @@ class TestControl:
             with pytest.raises(UnreadableMessage):
                 worker.turn(1)
         worker.close()
+
+    def test_a_second_begin_ends_the_worker(self, world: World) -> None:
+        with pytest.raises(TypeError, match="not a command"):
+            world.order(lambda request: Begin(request, 1, 2, 0.0, 30.0, "sdp"))
+
+    def test_a_predecessors_ports_are_set_aside(self, worlds: Callable[..., World]) -> None:
+        world = worlds(ports=free_ports(1), quarantine_s=30.0)
+        world.ask(lambda request: SetAside(request, HOST, world.ports[0]))
+        answer = world.ask(lambda request: OpenLeg(request, 1, HOST), Failed)
+        assert answer.cause is Cause.NO_PORTS
 
     def test_a_service_that_is_slow_to_read_gets_everything_later(self, world: World) -> None:
         leg = world.leg()
