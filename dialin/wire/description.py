@@ -63,6 +63,10 @@ class MediaDescription:
         """The value of the first attribute of this name; "" for one without a value."""
         return _attribute(self.attributes, name)
 
+    def values(self, name: str) -> tuple[str, ...]:
+        """The values of all attributes of this name, in order."""
+        return tuple(value or "" for other, value in self.attributes if other == name)
+
     @property
     def direction(self) -> Direction:
         """What this media's own lines say, "sendrecv" if nothing (RFC 3264 §5.1)."""

@@ -3,7 +3,8 @@
 
 One audio line is taken, all others are refused by port 0; the codec is the first of ours that
 they have too. Ports, sessions and whether an address may be sent to are left to the callers;
-the text itself is read and written in `description`, whose names are to be had here as well.
+the text itself is read and written in `description`, and what is encrypted by which keys is chosen
+in `encryption`. Their names are to be had here as well.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from dialin.events import Codec
 from dialin.wire.description import (
     MAX_MEDIA,
     MAX_SDP_BYTES,
+    Attribute,
     Direction,
     MalformedSdp,
     MediaDescription,
@@ -24,12 +26,29 @@ from dialin.wire.description import (
     SessionDescription,
     decimal,
 )
+from dialin.wire.encryption import (
+    ALL_SUITES,
+    Encryption,
+    EncryptionIsOff,
+    EncryptionRequired,
+    EncryptionUnusable,
+    NewKey,
+    answering,
+    choose_line,
+    is_audio_over_rtp,
+    keys_agreed,
+    offering,
+)
+from dialin.wire.sdes import SrtpKeys, Suite
 
 __all__ = [
     "MAX_MEDIA",
     "MAX_SDP_BYTES",
     "Direction",
+    "Encryption",
+    "EncryptionIsOff",
     "EncryptionRequired",
+    "EncryptionUnusable",
     "LocalMedia",
     "MalformedSdp",
     "MediaDescription",
@@ -37,6 +56,7 @@ __all__ = [
     "RemoteMedia",
     "RtpMap",
     "SessionDescription",
+    "SrtpKeys",
     "accept_answer",
     "answer",
     "offer",
@@ -46,8 +66,6 @@ CLOCK_HZ = 8000
 """Of PCMU, PCMA and, by an old mistake that stays, of G.722 (RFC 3551 §4.5.2)."""
 PTIME_MS = 20
 LONGEST_PTIME_MS = 200
-PLAIN_RTP = ("RTP/AVP", "RTP/AVPF")
-"""AVPF (RFC 4585) is AVP with earlier feedback, which nobody is obliged to send."""
 EVENTS = "0-16"
 """RFC 4733 §2.4.1: the sixteen keys and hook flash."""
 
@@ -73,10 +91,6 @@ class NoCommonCodec(PeerError):
     """No audio, or none in a codec that we have: 488 is the answer."""
 
 
-class EncryptionRequired(PeerError):
-    """Audio is offered as SRTP only, which we do not speak yet: 488 is the answer."""
-
-
 @dataclass(frozen=True, slots=True)
 class LocalMedia:
     """Our end of the audio, as the description shall name it."""
@@ -89,6 +103,12 @@ class LocalMedia:
     """Random; the o= line holds nothing of the caller."""
     session_version: int
     """One more with each changed description of a session (RFC 3264 §8)."""
+
+    @property
+    def origin(self) -> str:
+        """The value of o=."""
+        family = "IP6" if ":" in self.host else "IP4"
+        return f"- {self.session_id} {self.session_version} IN {family} {self.host}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,32 +131,56 @@ class RemoteMedia:
     """In their words: "sendonly" means that they hold us."""
     ptime_ms: int
     """The packet length that they would like."""
+    srtp: SrtpKeys | None = None
+    """The keys of both directions; None where the audio is in the clear."""
 
 
 def offer(
-    local: LocalMedia, codecs: Sequence[Codec], *, telephone_event: int = 101
+    local: LocalMedia,
+    codecs: Sequence[Codec],
+    *,
+    telephone_event: int = 101,
+    encryption: Encryption = Encryption.OFF,
+    new_key: NewKey | None = None,
+    suites: Sequence[Suite] = ALL_SUITES,
+    current: SrtpKeys | None = None,
+    opportunistic: bool = False,
 ) -> SessionDescription:
-    """An offer of our codecs, best first, and of telephone events (RFC 3264 §5)."""
+    """An offer of our codecs, best first, and of telephone events (RFC 3264 §5).
+
+    `new_key` is where keys come from, `suites` the ones we have, `current` the keys in use if there
+    are any. `opportunistic`: in the clear rather than not at all, if encryption is but preferred.
+    """
     formats = {str(codec.payload_type): _MAP_OF_CODEC[codec] for codec in codecs}
     formats[str(telephone_event)] = TELEPHONE_EVENT
-    return _description(local, (_our_audio(local, "RTP/AVP", formats, "sendrecv"),))
+    profile, keys = offering(encryption, suites, new_key, current, opportunistic=opportunistic)
+    return _description(local, (_our_audio(local, profile, formats, keys, "sendrecv"),))
 
 
 def answer(
-    offer: SessionDescription, local: LocalMedia, codecs: Sequence[Codec]
+    offer: SessionDescription,
+    local: LocalMedia,
+    codecs: Sequence[Codec],
+    *,
+    encryption: Encryption = Encryption.OFF,
+    new_key: NewKey | None = None,
+    suites: Sequence[Suite] = ALL_SUITES,
+    current: SrtpKeys | None = None,
 ) -> tuple[SessionDescription, RemoteMedia]:
     """Our answer to their offer (RFC 3264 §6), and what it makes of their end.
 
-    Raises NoCommonCodec, EncryptionRequired, or MalformedSdp for an address that is none.
+    `new_key`, `suites` and `current` as for `offer`. Raises NoCommonCodec, EncryptionRequired, or
+    MalformedSdp for an address that is none.
     """
-    theirs = _plain_audio(offer.media)
+    theirs, crypto = choose_line(_audio(offer.media), encryption, suites)
     codec, payload_type = _common_codec(theirs, codecs)
     formats = {payload_type: _MAP_OF_CODEC[codec]}
     events = _format_of(theirs, TELEPHONE_EVENT)
     if events is not None:
         formats[events] = TELEPHONE_EVENT
-    remote = _remote(offer, theirs, codec, payload_type, events)
-    ours = _our_audio(local, theirs.protocol, formats, _MIRRORED[remote.direction])
+    keys, lines = answering(crypto, new_key, current)
+    remote = _remote(offer, theirs, codec, payload_type, events, keys)
+    ours = _our_audio(local, theirs.protocol, formats, lines, _MIRRORED[remote.direction])
     media = tuple(ours if line is theirs else _refusal(line) for line in offer.media)
     return _description(local, media), remote
 
@@ -144,10 +188,11 @@ def answer(
 def accept_answer(offered: SessionDescription, answer: SessionDescription) -> RemoteMedia:
     """What their answer to our offer makes of their end.
 
-    Raises NoCommonCodec, EncryptionRequired, or MalformedSdp for an address that is none.
+    Raises NoCommonCodec, EncryptionUnusable, or MalformedSdp for an address that is none.
     """
     ours = offered.media[0]
-    theirs = _plain_audio(answer.media[:1])
+    theirs = _audio(answer.media[:1])[0]
+    keys = keys_agreed(ours, theirs)
     # Numbers that an answer leaves unexplained keep the meaning that the offer gave them.
     meanings = tuple(line for line in ours.attributes if line[0] == "rtpmap")
     theirs = replace(theirs, attributes=theirs.attributes + meanings)
@@ -155,22 +200,19 @@ def accept_answer(offered: SessionDescription, answer: SessionDescription) -> Re
         codec = _codec_of(theirs, payload_type)
         if codec is not None and _format_of(ours, _MAP_OF_CODEC[codec]) is not None:
             events = _format_of(theirs, TELEPHONE_EVENT)
-            return _remote(answer, theirs, codec, payload_type, events)
+            return _remote(answer, theirs, codec, payload_type, events, keys)
     raise NoCommonCodec("the answer holds no codec of the offer")
 
 
 # Theirs
 
 
-def _plain_audio(media: Sequence[MediaDescription]) -> MediaDescription:
-    """The audio line to take; `a=crypto` in it is passed over: RTP/AVP is not SRTP."""
-    audio = [line for line in media if line.kind == "audio" and line.port]
-    plain = [line for line in audio if line.protocol.upper() in PLAIN_RTP]
-    if plain:
-        return plain[0]
-    if any("SAVP" in line.protocol.upper() for line in audio):
-        raise EncryptionRequired("audio as SRTP only")
-    raise NoCommonCodec("no audio over RTP")
+def _audio(media: Sequence[MediaDescription]) -> list[MediaDescription]:
+    """The lines of which one may be taken; at least one."""
+    audio = [line for line in media if is_audio_over_rtp(line)]
+    if not audio:
+        raise NoCommonCodec("no audio over RTP")
+    return audio
 
 
 def _common_codec(media: MediaDescription, codecs: Sequence[Codec]) -> tuple[Codec, str]:
@@ -210,6 +252,7 @@ def _remote(
     codec: Codec,
     payload_type: str,
     events: str | None,
+    keys: SrtpKeys | None,
 ) -> RemoteMedia:
     host = _address(description.host_of(media))
     direction = description.direction_of(media)
@@ -224,6 +267,7 @@ def _remote(
         telephone_event=None if events is None else int(events),
         direction=direction,
         ptime_ms=_ptime_ms(media),
+        srtp=keys,
     )
 
 
@@ -253,18 +297,17 @@ def _ptime_ms(media: MediaDescription) -> int:
 
 
 def _description(local: LocalMedia, media: tuple[MediaDescription, ...]) -> SessionDescription:
-    family = "IP6" if ":" in local.host else "IP4"
-    return SessionDescription(
-        origin=f"- {local.session_id} {local.session_version} IN {family} {local.host}",
-        connection=local.host,
-        media=media,
-    )
+    return SessionDescription(origin=local.origin, connection=local.host, media=media)
 
 
 def _our_audio(
-    local: LocalMedia, protocol: str, formats: Mapping[str, RtpMap], direction: Direction
+    local: LocalMedia,
+    protocol: str,
+    formats: Mapping[str, RtpMap],
+    keys: Sequence[Attribute],
+    direction: Direction,
 ) -> MediaDescription:
-    attributes: list[tuple[str, str | None]] = []
+    attributes = list(keys)
     for number, rtpmap in formats.items():
         if rtpmap == TELEPHONE_EVENT:
             attributes.append(("rtpmap", f"{number} telephone-event/{CLOCK_HZ}"))

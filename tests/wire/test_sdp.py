@@ -185,7 +185,7 @@ class TestProfiles:
         assert ours.media[0].protocol == protocol
 
     @pytest.mark.parametrize("protocol", ["RTP/SAVP", "RTP/SAVPF", "UDP/TLS/RTP/SAVPF"])
-    def test_encrypted_audio_only_is_more_than_we_have(self, protocol: str) -> None:
+    def test_encrypted_audio_only_is_refused_where_none_is_wanted(self, protocol: str) -> None:
         with pytest.raises(EncryptionRequired):
             answered(f"m=audio 4000 {protocol} 0", "a=crypto:1 AES_CM_128_HMAC_SHA1_80 inline:k")
 
