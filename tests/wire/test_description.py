@@ -54,6 +54,7 @@ class TestReading:
         assert audio.fmtp("8") is None
         assert audio.direction == "sendrecv"
         assert audio.attribute("maxptime") == "40"
+        assert audio.attribute("sendrecv") == ""
         assert audio.attribute("ptime") is None
 
     @pytest.mark.parametrize("end", [b"\r\n", b"\n", b"\r", b"\r\n\r\n", b"\n \n", b"  \r\n"])
@@ -125,6 +126,8 @@ class TestReading:
             (b" 9  pcmu/8000", RtpMap("PCMU", 8000, 1)),
             (b"9 G722", None),
             (b"9 G722/8k", None),
+            (b"9 G722/123456789", RtpMap("G722", 123456789, 1)),
+            (b"9 G722/" + b"1" * 5000, None),
             (b"9 G722/8000/x", None),
             (b"9", None),
             (b"", None),
@@ -146,6 +149,7 @@ class TestRefusing:
             b"v=1\r\n",
             TRUNK[5:],  # no v= line
             TRUNK + b"text\r\n",
+            TRUNK + b"x\r\n",
             TRUNK + b"ab=c\r\n",
             TRUNK + b"=x\r\n",
             TRUNK + b"c=IN IP4\r\n",

@@ -209,18 +209,21 @@ class TestLongPresses:
         assert heard(endless) == "5"
 
     @staticmethod
-    def segmented(seconds: float) -> list[Sent]:
+    def segmented(seconds: float, *, units: int = 0xFFFF) -> list[Sent]:
         """RFC 4733 §2.5.1.3: a full duration ends a segment; the next has a later timestamp."""
         packets = []
         for frame in range(1, round(seconds * 50)):
-            segment, duration = divmod(frame * FRAME, 0xFFFF)
+            segment, duration = divmod(frame * FRAME, units)
             payload = bytes(TelephoneEvent(5, False, 10, duration))
-            timestamp = segment * 0xFFFF
+            timestamp = segment * units
             packets.append(Sent(frame * FRAME_S, timestamp, frame == 1, payload))
         return packets
 
     def test_a_press_of_half_a_minute_in_segments_is_one_key(self) -> None:
         assert heard(self.segmented(30)) == "5"
+
+    def test_segments_may_be_shorter_than_they_must_be(self) -> None:
+        assert heard(self.segmented(30, units=16000)) == "5"
 
     def test_segments_are_one_key_when_packets_between_them_are_lost(self) -> None:
         lossy = [packet for packet in self.segmented(30) if 900 < packet.event.duration < 64000]

@@ -31,6 +31,8 @@ class TestPackets:
     def test_the_marker_is_not_part_of_the_payload_type(self) -> None:
         header = rtp.parse(packet(second=0x80 | 101))
         assert (header.payload_type, header.marker) == (101, True)
+        header = rtp.parse(packet(second=127))
+        assert (header.payload_type, header.marker) == (127, False)
 
     @given(st.integers(0, 127), st.booleans(), UINT16, UINT32, UINT32, st.binary(max_size=300))
     def test_what_is_packed_is_parsed(
@@ -64,6 +66,18 @@ class TestPackets:
     def test_padding_is_not_payload(self) -> None:
         header = rtp.parse(packet(0xA0, rest=FRAME + b"\0\0\0\x04"))
         assert (header.payload_offset, header.payload_length) == (12, 160)
+
+    @pytest.mark.parametrize(
+        ("data", "offset"),
+        [
+            (packet(), 12),
+            (packet(0x90, rest=b"\xbe\xde\0\0"), 16),
+            (packet(0xA0, rest=b"\0\0\0\x04"), 12),
+        ],
+    )
+    def test_a_packet_may_have_no_payload(self, data: bytes, offset: int) -> None:
+        header = rtp.parse(data)
+        assert (header.payload_offset, header.payload_length) == (offset, 0)
 
     @pytest.mark.parametrize(
         "data",
@@ -185,6 +199,14 @@ class TestSequenceTracker:
         stream(tracker, [50000, 50001], ssrc=2)
         assert tracker.ssrc == 2
         assert (tracker.received, tracker.expected, tracker.lost) == (5, 6, 1)
+
+    def test_a_new_ssrc_has_no_wraps_no_pending_restart_and_no_jitter_from_the_old(self) -> None:
+        tracker = SequenceTracker()
+        assert stream(tracker, [65535, 65536, 40000]) == [True, True, False]
+        assert tracker.receive(2, 10, 0xABCDEF, 9.0)
+        assert tracker.jitter < 1
+        assert tracker.extended_highest == 10
+        assert not tracker.receive(2, 40001, 0, 9.02)
 
     def test_the_fraction_lost_is_that_since_the_last_report(self) -> None:
         tracker = SequenceTracker()
