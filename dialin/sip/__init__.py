@@ -9,7 +9,7 @@ what a session description means, of `dialin.wire.sdp`.
 from dialin.sip.addresses import Listen
 from dialin.sip.counters import SipCounters
 from dialin.sip.endpoint import SipEndpoint
-from dialin.sip.legs import IncomingLeg, LegGone, OutgoingLeg, Refused
+from dialin.sip.legs import IncomingLeg, LegGone, OutgoingLeg, Refused, RequestFailed
 from dialin.wire.agent_events import LegEnd
 
 __all__ = [
@@ -19,6 +19,7 @@ __all__ = [
     "Listen",
     "OutgoingLeg",
     "Refused",
+    "RequestFailed",
     "SipCounters",
     "SipEndpoint",
 ]

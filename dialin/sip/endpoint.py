@@ -18,15 +18,26 @@ from types import TracebackType
 from dialin.errors import OperatorError
 from dialin.sip.addresses import Listen, Routes, is_literal
 from dialin.sip.counters import SipCounters
-from dialin.sip.legs import IncomingLeg, OutgoingLeg
+from dialin.sip.legs import IncomingLeg, OutgoingLeg, RequestFailed
 from dialin.sip.tcp import Connections
 from dialin.sip.udp import UdpSocket
 from dialin.wire.agent import UserAgent
 from dialin.wire.agent_core import Output
-from dialin.wire.agent_events import Ended, Event, IncomingCall, LegEnd, LocalAddress
+from dialin.wire.agent_events import (
+    Ended,
+    Event,
+    IncomingCall,
+    LegEnd,
+    LocalAddress,
+    Replied,
+    Reply,
+    Unanswered,
+)
+from dialin.wire.asking import Enquiry
 from dialin.wire.flow import Flow
 from dialin.wire.invite_client import Invitation
-from dialin.wire.message import MalformedMessage, Message, Request, parse
+from dialin.wire.login import Login
+from dialin.wire.message import MalformedMessage, Message, Request, Response, parse
 from dialin.wire.timers import Timers
 from dialin.wire.transaction import Send
 
@@ -59,6 +70,7 @@ class SipEndpoint:
         self._loop = asyncio.get_running_loop()
         self._timer: asyncio.TimerHandle | None = None
         self._legs: dict[str, IncomingLeg | OutgoingLeg] = {}
+        self._enquiries: dict[str, asyncio.Future[Replied]] = {}
         self._numbers = count(1)
         """Of sockets and connections: a flow bears the number of the one it came by."""
         self._udp: dict[int, UdpSocket] = {}
@@ -130,6 +142,8 @@ class SipEndpoint:
         self._settle()
         await asyncio.wait((self._all_quiet,), timeout=CLOSE_WITHIN_S)
         self._is_closed = True
+        for enquiry in self._enquiries.values():
+            enquiry.set_exception(RequestFailed("connection-failed"))
         if self._timer:
             self._timer.cancel()
         for socket in self._udp.values():
@@ -168,11 +182,7 @@ class SipEndpoint:
 
         Raises OperatorError when there is no way from here to there.
         """
-        if not is_literal(flow.host):
-            raise ValueError("a flow leads to a literal address: names are resolved by its maker")
-        if not self.hears(flow.host):
-            raise ValueError("the answer would not be heard: allow_source refuses the address")
-        local = self._local_address(flow)
+        local = self.local_address(self._checked(flow))
         invitation = Invitation(
             uri, from_display, from_user, offer, tuple(headers), answer_within_s
         )
@@ -185,11 +195,71 @@ class SipEndpoint:
             self.carry_out(outputs)
         return leg
 
+    # Requests outside any dialog
+
+    async def request(
+        self,
+        method: str,
+        uri: str,
+        flow: Flow,
+        *,
+        headers: Sequence[tuple[str, str]] = (),
+        credentials: Login | None = None,
+        within_s: float = 32.0,
+    ) -> Response:
+        """Ask a server something, such as OPTIONS; returns its final response.
+
+        `credentials` answer a challenge of that very server. Raises RequestFailed when there is no
+        answer, or a challenge that is not to be met, and OperatorError when there is no way.
+        """
+        local = self.local_address(self._checked(flow))
+        enquiry = Enquiry(
+            method,
+            uri,
+            from_uri=f"sip:dialin@{local.host_port}",
+            to_uri=uri,
+            headers=tuple(headers),
+            login=credentials,
+            within_s=within_s,
+        )
+        return (await self.ask(enquiry, flow)).response
+
+    async def ask(self, enquiry: Enquiry, flow: Flow) -> Replied:
+        """The same for a request that is made already; tells where the answer came from as well."""
+        local = self.local_address(self._checked(flow))
+        if self._is_closed:
+            raise RequestFailed("connection-failed")
+        enquiry_id, outputs = self.agent.ask(enquiry, flow, local, self.now())
+        waiting = self._enquiries[enquiry_id] = self._loop.create_future()
+        self.carry_out(outputs)
+        try:
+            return await waiting
+        finally:
+            del self._enquiries[enquiry_id]
+
+    def _replied(self, reply: Reply) -> None:
+        waiting = self._enquiries.get(reply.enquiry)
+        if waiting is None or waiting.done():
+            return  # who asked has gone
+        if isinstance(reply, Unanswered):
+            waiting.set_exception(RequestFailed(reply.cause))
+        else:
+            waiting.set_result(reply)
+
     def local_host_for(self, flow: Flow) -> str:
         """Our address on the way to this flow. Raises OperatorError when there is no way."""
-        return self._local_address(flow).host
+        return self.local_address(flow).host
 
-    def _local_address(self, flow: Flow) -> LocalAddress:
+    def _checked(self, flow: Flow) -> Flow:
+        """The flow, if we may send to it and would hear the answer."""
+        if not is_literal(flow.host):
+            raise ValueError("a flow leads to a literal address: names are resolved by its maker")
+        if not self.hears(flow.host):
+            raise ValueError("the answer would not be heard: allow_source refuses the address")
+        return flow
+
+    def local_address(self, flow: Flow) -> LocalAddress:
+        """Where this flow's far end reaches us. Raises OperatorError when there is no way."""
         return self._routes.reached_at(self._listening_for(flow), flow)
 
     def _listening_for(self, flow: Flow) -> Listen:
@@ -212,7 +282,7 @@ class SipEndpoint:
         self.counters.received(message)
         _log("received", message, flow)
         try:
-            local = self._local_address(flow)
+            local = self.local_address(flow)
         except OperatorError:
             self.counters.unsent += 1  # the way back is gone
             return
@@ -240,6 +310,8 @@ class SipEndpoint:
         for output in outputs:
             if isinstance(output, Send):
                 self._send(output)
+            elif isinstance(output, Replied | Unanswered):
+                self._replied(output)
             else:
                 self._tell(output)
         self._settle()

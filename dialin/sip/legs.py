@@ -48,6 +48,15 @@ class Refused(DialinError):
         """The final response, 300 to 699."""
 
 
+class RequestFailed(DialinError):
+    """A request outside any dialog has no answer that can be used. The text is the cause."""
+
+    def __init__(self, cause: str) -> None:
+        super().__init__(cause)
+        self.cause = cause
+        """Kebab-case: `no-answer`, `connection-failed`, or why a challenge was not met."""
+
+
 class Wire(Protocol):
     """What a leg needs of the endpoint."""
 

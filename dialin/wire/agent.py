@@ -17,6 +17,7 @@ from collections.abc import Callable, Iterable
 from dialin.errors import PeerError
 from dialin.wire.agent_core import TAG_BITS, AgentCore, InDialog, Output, Received
 from dialin.wire.agent_events import LocalAddress
+from dialin.wire.asking import Asking, Enquiry
 from dialin.wire.dialog import DialogId
 from dialin.wire.flow import Flow
 from dialin.wire.invite_client import Invitation, OutgoingCallLeg
@@ -112,6 +113,13 @@ class UserAgent:
         """Call somebody; returns the new leg's id."""
         leg = OutgoingCallLeg(self._core, invitation, flow, local, now)
         return leg.leg_id, self._core.take_outputs()
+
+    def ask(
+        self, enquiry: Enquiry, flow: Flow, local: LocalAddress, now: float
+    ) -> tuple[str, list[Output]]:
+        """Send a request outside any dialog; returns the id that its Reply will bear."""
+        asking = Asking(self._core, enquiry, flow, local, now)
+        return asking.id, self._core.take_outputs()
 
     def provisional(self, leg: str, status: int, sdp: bytes | None, now: float) -> list[Output]:
         """Send 180 or 183 to a caller."""

@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from ipaddress import ip_address
 from typing import Protocol
 
-from dialin.wire.agent_events import By, Ended, Event, LegEnd, LocalAddress
+from dialin.wire.agent_events import By, Ended, Event, LegEnd, LocalAddress, Reply
 from dialin.wire.alarms import Alarms
 from dialin.wire.dialog import DialogId
 from dialin.wire.flow import DEFAULT_PORTS, Flow
@@ -26,7 +26,7 @@ from dialin.wire.transaction_state import Finished, Send, TimedOut
 from dialin.wire.transaction_state import Output as TransactionOutput
 from dialin.wire.uri import SipUri, parse_uri
 
-Output = Send | Event
+Output = Send | Event | Reply
 
 TAG_BITS = 64
 BRANCH_BITS = 128
@@ -124,7 +124,7 @@ class AgentCore:
         outputs, self._outputs = self._outputs, []
         return outputs
 
-    def tell(self, event: Event) -> None:
+    def tell(self, event: Event | Reply) -> None:
         """Tell the layer above."""
         self._outputs.append(event)
 
@@ -152,14 +152,24 @@ class AgentCore:
                     self.cancellable.pop(key, None)
 
     def request(
-        self, request: Request, flow: Flow, requester: Requester | None, now: float
+        self,
+        request: Request,
+        flow: Flow,
+        requester: Requester | None,
+        now: float,
+        *,
+        timers: Timers | None = None,
     ) -> TransactionKey:
-        """Send a request in a transaction of its own."""
-        key, outputs = self.transactions.request(request, flow, now)
+        """Send a request in a transaction of its own, by timers of its own if need be."""
+        key, outputs = self.transactions.request(request, flow, now, timers=timers)
         if requester:
             self.requesters[key] = requester
         self.perform(outputs, now)
         return key
+
+    def abandon(self, key: TransactionKey, now: float) -> None:
+        """Wait no longer for what becomes of a request."""
+        self.perform(self.transactions.abandon(key), now)
 
     def respond(
         self,

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from dialin.wire.flow import Flow
-from dialin.wire.message import Request
+from dialin.wire.message import Request, Response
 
 By = Literal["peer", "us", "lost"]
 """Who ended a leg; `lost` when nobody meant to."""
@@ -141,3 +141,30 @@ class Ended:
 Event = (
     IncomingCall | Acknowledged | Progress | Answered | Reoffer | Reanswered | KeyPressed | Ended
 )
+"""What happens to a leg."""
+
+
+@dataclass(frozen=True, slots=True)
+class Replied:
+    """The final response to a request outside any dialog."""
+
+    enquiry: str
+    """The id that `ask` gave."""
+    response: Response
+    """What came. PEER-CONTROLLED."""
+    flow: Flow
+    """Where it came from, which need not be where the request went."""
+
+
+@dataclass(frozen=True, slots=True)
+class Unanswered:
+    """A request outside any dialog has no answer that can be used."""
+
+    enquiry: str
+    """The id that `ask` gave."""
+    cause: str
+    """`no-answer`, `connection-failed`, or why a challenge was not met (`login.Unanswerable`)."""
+
+
+Reply = Replied | Unanswered
+"""What becomes of a request outside any dialog."""

@@ -99,7 +99,7 @@ class TransactionLayer:
         return self._receive_request(message, flow, now)
 
     def request(
-        self, request: Request, flow: Flow, now: float
+        self, request: Request, flow: Flow, now: float, *, timers: Timers | None = None
     ) -> tuple[TransactionKey, list[Output]]:
         """Send a request that has a topmost Via with a fresh branch.
 
@@ -109,13 +109,20 @@ class TransactionLayer:
         if key.method == "ACK" or key in self._clients:
             raise ValueError("an ACK, or a branch that is in use")
         kind = ClientInviteTransaction if key.method == "INVITE" else ClientNonInviteTransaction
-        transaction = self._clients[key] = kind(key, request, flow, self._timers, now)
+        transaction = self._clients[key] = kind(key, request, flow, timers or self._timers, now)
         if key.method == "CANCEL":
             invite = self._clients.get(key.of_invite)
             if isinstance(invite, ClientInviteTransaction):
                 invite.cancelled(now)
                 self._schedule(invite)
         return key, self._after(transaction, transaction.start())
+
+    def abandon(self, key: TransactionKey) -> list[Output]:
+        """Ask no more: a request of ours is not repeated, and an answer to it a stray."""
+        if key not in self._clients:
+            return []
+        self._remove(key)
+        return [Finished(key)]
 
     def respond(self, key: TransactionKey, response: Response, now: float) -> list[Output]:
         """Answer a request. Nothing happens where its transaction is gone, or answered already."""

@@ -13,7 +13,7 @@ from itertools import count
 
 from dialin.wire.agent import UserAgent
 from dialin.wire.agent_core import Output
-from dialin.wire.agent_events import Event, LocalAddress
+from dialin.wire.agent_events import Event, LocalAddress, Replied, Reply, Unanswered
 from dialin.wire.flow import Flow
 from dialin.wire.invite_client import Invitation
 from dialin.wire.message import Request, Response, parse
@@ -140,6 +140,7 @@ class Bench:
         self.now = 0.0
         self.sent: list[tuple[float, Send]] = []
         self.events: list[Event] = []
+        self.replies: list[Reply] = []
         self.agent = UserAgent(
             token=lambda bits: f"{next(numbers):0{bits // 4}x}",
             **kwargs,  # type: ignore[arg-type]  # each test names what it sets
@@ -151,6 +152,8 @@ class Bench:
         for output in outputs:
             if isinstance(output, Send):
                 sends.append(output)
+            elif isinstance(output, Replied | Unanswered):
+                self.replies.append(output)
             else:
                 self.events.append(output)
         self.sent += [(self.now, send) for send in sends]

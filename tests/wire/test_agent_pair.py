@@ -23,6 +23,7 @@ from dialin.wire.agent_events import (
     IncomingCall,
     LocalAddress,
     Reoffer,
+    Reply,
 )
 from dialin.wire.flow import Flow
 from dialin.wire.invite_client import Invitation
@@ -40,7 +41,7 @@ class Side:
 
     host: str
     agent: UserAgent
-    events: list[Event] = field(default_factory=list)
+    events: list[Event | Reply] = field(default_factory=list)
 
     @property
     def local(self) -> LocalAddress:
@@ -80,7 +81,7 @@ class Network:
                 side.events.append(output)
                 self._react(side, output)
 
-    def _react(self, side: Side, event: Event) -> None:
+    def _react(self, side: Side, event: Event | Reply) -> None:
         agent = side.agent
         if isinstance(event, IncomingCall):
             self.carry_out(side, agent.provisional(event.leg, 180, None, self.now))

@@ -20,6 +20,7 @@ from dialin.wire.transaction import (
     Finished,
     Send,
     TimedOut,
+    Timers,
     TransactionKey,
     TransactionLayer,
 )
@@ -143,6 +144,24 @@ class TestSentRequests:
         layer.request(request(), UDP, NOW)
         with pytest.raises(ValueError, match="branch"):
             layer.request(request(method), UDP, NOW)
+
+    def test_a_request_can_have_timers_of_its_own(self, layer: TransactionLayer) -> None:
+        layer.request(request("REGISTER"), UDP, NOW, timers=Timers(t1_s=1.0))
+        layer.request(request("OPTIONS"), UDP, NOW)
+        assert layer.next_deadline() == NOW + 0.5
+        layer.fire(NOW + 0.5)
+        assert layer.next_deadline() == NOW + 1.0
+
+    def test_an_abandoned_request_is_not_repeated_and_its_answer_is_a_stray(
+        self, layer: TransactionLayer
+    ) -> None:
+        key, _ = layer.request(request("OPTIONS"), UDP, NOW)
+        assert layer.abandon(key) == [Finished(key)]
+        assert layer.abandon(key) == []
+        assert layer.next_deadline() is None
+        assert layer.receive(response(request("OPTIONS"), 200), UDP, NOW) == []
+        assert layer.strays == 1
+        assert_nothing_is_left(layer)
 
     def test_a_cancelled_invite_without_an_answer_ends(self, layer: TransactionLayer) -> None:
         invite, _ = layer.request(request(), UDP, NOW)
