@@ -211,6 +211,7 @@ class TestChallengesOfRealServers:
             " , ",
             "Digest",
             'realm="r", nonce="n"',
+            'a=b, Digest realm="r", nonce="n"',
             'Digest realm="r"',
             'Digest nonce="n"',
             'Digest realm="r", nonce="n',
