@@ -98,7 +98,6 @@ def offering(
     encryption: Encryption,
     suites: Sequence[Suite],
     new_key: NewKey | None,
-    current: SrtpKeys | None,
     *,
     opportunistic: bool,
 ) -> tuple[str, tuple[Attribute, ...]]:
@@ -106,12 +105,23 @@ def offering(
 
     RTP/SAVP leaves no choice, as FreeSWITCH refuses a=crypto in RTP/AVP; who only prefers SRTP
     makes a second offer after a refusal. Where no second one can be made, the keys stand in
-    RTP/AVP for the peer to take or to leave (RFC 8643 §3.1): `opportunistic`.
+    RTP/AVP for the peer to take or to leave (RFC 8643 §3.1): `opportunistic`. Suites with short
+    tags are not offered: whoever has one of them has its better brother.
     """
     if encryption is Encryption.OFF:
         return "RTP/AVP", ()
+    offered = [suite for suite in suites if not suite.has_short_tag]
+    lines = tuple(
+        _line(tag, suite, _fresh(new_key, suite)) for tag, suite in enumerate(offered, start=1)
+    )
     is_wish = encryption is Encryption.PREFER and opportunistic
-    return "RTP/AVP" if is_wish else "RTP/SAVP", _offering_lines(suites, new_key, current)
+    return "RTP/AVP" if is_wish else "RTP/SAVP", lines
+
+
+def offering_again(current: SrtpKeys | None) -> tuple[Attribute, ...]:
+    """The a=crypto line of an offer in mid-call: the key in use, and no other that might be
+    mistaken for a change (RFC 4568 §7.1.4)."""
+    return () if current is None else (_line(1, current.suite, current.send_key),)
 
 
 def keys_agreed(ours: MediaDescription, theirs: MediaDescription) -> SrtpKeys | None:
@@ -129,19 +139,6 @@ def keys_agreed(ours: MediaDescription, theirs: MediaDescription) -> SrtpKeys | 
     if not {ours.protocol.upper(), theirs.protocol.upper()} <= PLAIN_RTP:
         raise EncryptionUnusable("an answer as SRTP, or to SRTP, without a key that fits the offer")
     return None
-
-
-def _offering_lines(
-    suites: Sequence[Suite], new_key: NewKey | None, current: SrtpKeys | None
-) -> tuple[Attribute, ...]:
-    """In mid-call the key in use alone, which must not be mistaken for a change; else a key for
-    each suite, less those with short tags: whoever has one of them has its better brother."""
-    if current is not None:
-        return (_line(1, current.suite, current.send_key),)
-    offered = [suite for suite in suites if not suite.has_short_tag]
-    return tuple(
-        _line(tag, suite, _fresh(new_key, suite)) for tag, suite in enumerate(offered, start=1)
-    )
 
 
 def _cryptos(line: MediaDescription) -> Iterator[Crypto]:

@@ -16,6 +16,7 @@ from dataclasses import dataclass, replace
 from dialin.errors import PeerError
 from dialin.events import Codec
 from dialin.wire.description import (
+    DIRECTIONS,
     MAX_MEDIA,
     MAX_SDP_BYTES,
     Attribute,
@@ -38,6 +39,7 @@ from dialin.wire.encryption import (
     is_audio_over_rtp,
     keys_agreed,
     offering,
+    offering_again,
 )
 from dialin.wire.sdes import SrtpKeys, Suite
 
@@ -60,6 +62,7 @@ __all__ = [
     "accept_answer",
     "answer",
     "offer",
+    "offer_again",
 ]
 
 CLOCK_HZ = 8000
@@ -143,18 +146,23 @@ def offer(
     encryption: Encryption = Encryption.OFF,
     new_key: NewKey | None = None,
     suites: Sequence[Suite] = ALL_SUITES,
-    current: SrtpKeys | None = None,
     opportunistic: bool = False,
 ) -> SessionDescription:
     """An offer of our codecs, best first, and of telephone events (RFC 3264 §5).
 
-    `new_key` is where keys come from, `suites` the ones we have, `current` the keys in use if there
-    are any. `opportunistic`: in the clear rather than not at all, if encryption is but preferred.
+    `new_key` is where SRTP's keys come from, and `suites` are those we have, best first.
+    `opportunistic`: in the clear rather than not at all, if encryption is but preferred.
     """
     formats = {str(codec.payload_type): _MAP_OF_CODEC[codec] for codec in codecs}
     formats[str(telephone_event)] = TELEPHONE_EVENT
-    profile, keys = offering(encryption, suites, new_key, current, opportunistic=opportunistic)
+    profile, keys = offering(encryption, suites, new_key, opportunistic=opportunistic)
     return _description(local, (_our_audio(local, profile, formats, keys, "sendrecv"),))
+
+
+def offer_again(said: SessionDescription, current: SrtpKeys | None) -> SessionDescription:
+    """What we said last as an offer in mid-call: every line in its place (RFC 3264 §8)."""
+    media = tuple(_again(line, current) if line.port else line for line in said.media)
+    return replace(said, media=media)
 
 
 def answer(
@@ -169,8 +177,8 @@ def answer(
 ) -> tuple[SessionDescription, RemoteMedia]:
     """Our answer to their offer (RFC 3264 §6), and what it makes of their end.
 
-    `new_key`, `suites` and `current` as for `offer`. Raises NoCommonCodec, EncryptionRequired, or
-    MalformedSdp for an address that is none.
+    `new_key` and `suites` as for `offer`; `current` are the keys in use, if there are any. Raises
+    NoCommonCodec, EncryptionRequired, or MalformedSdp for an address that is none.
     """
     theirs, crypto = choose_line(_audio(offer.media), encryption, suites)
     codec, payload_type = _common_codec(theirs, codecs)
@@ -190,8 +198,8 @@ def accept_answer(offered: SessionDescription, answer: SessionDescription) -> Re
 
     Raises NoCommonCodec, EncryptionUnusable, or MalformedSdp for an address that is none.
     """
-    ours = offered.media[0]
-    theirs = _audio(answer.media[:1])[0]
+    position, ours = next((at, line) for at, line in enumerate(offered.media) if line.port)
+    theirs = _audio(answer.media[position : position + 1])[0]
     keys = keys_agreed(ours, theirs)
     # Numbers that an answer leaves unexplained keep the meaning that the offer gave them.
     meanings = tuple(line for line in ours.attributes if line[0] == "rtpmap")
@@ -322,6 +330,12 @@ def _our_audio(
         formats=tuple(formats),
         attributes=tuple(attributes),
     )
+
+
+def _again(media: MediaDescription, current: SrtpKeys | None) -> MediaDescription:
+    gone = {"crypto", *DIRECTIONS}
+    kept = tuple(line for line in media.attributes if line[0] not in gone)
+    return replace(media, attributes=(*offering_again(current), *kept, ("sendrecv", None)))
 
 
 def _refusal(media: MediaDescription) -> MediaDescription:

@@ -274,11 +274,18 @@ class TestChangingKeys:
         assert now.srtp.send_key != theirs.srtp.send_key
 
     def test_an_offer_of_ours_in_mid_call_holds_the_key_in_use_alone(self) -> None:
-        current = SrtpKeys(GCM_128, (5).to_bytes(28), (6).to_bytes(28))
-        ours = sdp.offer(LOCAL, CODECS, encryption=PREFER, current=current)
-        assert lines_of(ours) == [Crypto(1, GCM_128, (MasterKey((5).to_bytes(28)),))]
-        answer = described(*audio("RTP/SAVP", line(GCM_128, key=6)))
-        assert sdp.accept_answer(ours, answer).srtp == current
+        first = offered(PREFER)
+        answer = described(*audio("RTP/SAVP", line(GCM_128, tag=2, key=6)))
+        current = sdp.accept_answer(first, answer).srtp
+        again = sdp.offer_again(first, current)
+        assert lines_of(again) == [Crypto(1, GCM_128, (MasterKey((2).to_bytes(28)),))]
+        answer = described(*audio("RTP/SAVP", line(GCM_128, tag=1, key=6)))
+        assert sdp.accept_answer(again, answer).srtp == current
+
+    def test_one_in_the_clear_stays_in_the_clear(self) -> None:
+        again = sdp.offer_again(offered(PREFER, opportunistic=True), None)
+        assert lines_of(again) == []
+        assert again.media[0].protocol == "RTP/AVP"
 
 
 def offered(

@@ -346,6 +346,25 @@ class TestOffering:
         with pytest.raises(NoCommonCodec):
             sdp.accept_answer(sdp.offer(LOCAL, CODECS), described())
 
+    def test_in_mid_call_every_line_keeps_its_place_and_hold_is_over(self) -> None:
+        ours, _ = answered(
+            "m=video 4002 RTP/AVP 31",
+            "m=audio 4000 RTP/AVP 8 101",
+            "a=rtpmap:101 telephone-event/8000",
+            "a=sendonly",
+        )
+        again = sdp.offer_again(ours, None)
+        assert [line.port for line in again.media] == [0, 20000]
+        assert again.media[1].direction == "sendrecv"
+        assert again.media[1].formats == ("8", "101")
+        answer = described("m=video 0 RTP/AVP 31", "m=audio 4006 RTP/AVP 8")
+        assert sdp.accept_answer(again, answer).rtp_port == 4006
+
+    def test_an_answer_with_fewer_lines_than_the_offer(self) -> None:
+        ours, _ = answered("m=video 4002 RTP/AVP 31", "m=audio 4000 RTP/AVP 8")
+        with pytest.raises(NoCommonCodec):
+            sdp.accept_answer(sdp.offer_again(ours, None), described("m=audio 4006 RTP/AVP 8"))
+
     def test_an_answer_that_wants_encryption_after_all(self) -> None:
         with pytest.raises(EncryptionRequired):
             sdp.accept_answer(sdp.offer(LOCAL, CODECS), described("m=audio 4000 RTP/SAVP 0"))
