@@ -8,7 +8,7 @@ layer above, INVITE to `invite_client`.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from dialin.wire.agent_core import BRANCH_BITS, TAG_BITS, AgentCore
 from dialin.wire.agent_events import LocalAddress, Replied, Unanswered
@@ -38,12 +38,12 @@ class Enquiry:
     """The method: any but INVITE, ACK and CANCEL."""
     uri: str
     """The Request-URI."""
-    from_uri: str
-    """Who asks."""
-    to_uri: str
-    """Whom it is about."""
-    headers: tuple[tuple[str, str], ...] = ()
-    """Further headers."""
+    from_uri: str = field(repr=False)
+    """Who asks; it may hold a phone number."""
+    to_uri: str = field(repr=False)
+    """Whom it is about; likewise."""
+    headers: tuple[tuple[str, str], ...] = field(default=(), repr=False)
+    """Further headers; an answer to a challenge may be among them."""
     login: Login | None = None
     """How a challenge is met; None hands it to who asks."""
     conversation: Conversation | None = None
