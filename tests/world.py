@@ -8,28 +8,67 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import AsyncIterator, Iterable
-from contextlib import asynccontextmanager
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator
+from contextlib import asynccontextmanager, contextmanager
+from dataclasses import astuple, dataclass
+from functools import partial
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any, Self
+from unittest.mock import patch
+
+import aiohttp
+from prometheus_client.parser import text_string_to_metric_families
 
 from dialin import app
-from dialin.demo.bbb import DemoBbb
+from dialin.bbb_voice import BbbVoice
+from dialin.demo.bbb import DemoBbb, Members
 from dialin.demo.bbb_answers import DemoRoom
 from dialin.demo.conference import Conference, open_conference
 from dialin.demo.run import demo_settings
-from dialin.sip import Listen
+from dialin.sip import Listen, SipEndpoint
+from dialin.wire.timers import Timers
 
 TOKEN = "token-of-the-tests"
 ANYWHERE = "127.0.0.1:0"
 
 
 @dataclass(frozen=True, slots=True)
-class World:
-    """What a test can touch."""
+class Pace:
+    """What a test may hurry that no setting can."""
+
+    poll_s: float = app.POLL_S
+    """How often BBB servers are asked."""
+    quarantine_s: float = app.QUARANTINE_S
+    """How long ports rest."""
+    timers: Timers | None = None
+    """The timers of the service's SIP endpoint, if not the RFC's."""
+    conference_answers_within_s: float = 20.0
+    """How long a voice server may take to answer."""
+
+    @contextmanager
+    def kept(self) -> Iterator[None]:
+        """Services that start inside the block keep to it."""
+        opening = SimpleNamespace(open=partial(SipEndpoint.open, timers=self.timers))
+        voice = partial(BbbVoice, answer_within_s=self.conference_answers_within_s)
+        with patch.multiple(
+            app,
+            POLL_S=self.poll_s,
+            QUARANTINE_S=self.quarantine_s,
+            SipEndpoint=opening,
+            BbbVoice=voice,
+        ):
+            yield
+
+
+USUAL = Pace()
+
+
+@dataclass(frozen=True, slots=True)
+class Served:
+    """A service that runs, and the BBB stand-in that it asks."""
 
     bbb: DemoBbb
-    conference: Conference
     service: app.Service
 
     def sip_port(self, transport: str) -> int:
@@ -44,22 +83,85 @@ class World:
         host, port = self.service.web_addresses[0]
         return f"http://{host}:{port}"
 
+    async def until(self, is_so: Callable[[], bool], within_s: float = 10.0) -> None:
+        """Wait for something that nobody tells."""
+        async with asyncio.timeout(within_s):
+            while not is_so():  # noqa: ASYNC110 - nobody tells
+                await asyncio.sleep(0.01)
+
+    async def until_true(
+        self, is_so: Callable[[], Awaitable[bool]], within_s: float = 10.0
+    ) -> None:
+        """The same where it takes time to find out."""
+        async with asyncio.timeout(within_s):
+            while not await is_so():  # noqa: ASYNC110 - as above
+                await asyncio.sleep(0.1)
+
+    async def page(self, path: str) -> bytes:
+        """What a page says to somebody with the token."""
+        headers = {"Authorization": f"Bearer {TOKEN}"}
+        async with (
+            aiohttp.ClientSession(headers=headers) as session,
+            session.get(f"{self.http}{path}") as answer,
+        ):
+            return await answer.read()
+
+    async def ends(self) -> dict[str, int]:
+        """How calls have ended, by the word of /metrics: {"caller/wrong-pin": 1}."""
+        page = (await self.page("/metrics")).decode()
+        return {
+            f"{sample.labels['result']}/{sample.labels['reason']}": int(sample.value)
+            for family in text_string_to_metric_families(page)
+            for sample in family.samples
+            if sample.name == "dialin_calls_total" and sample.value
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class World(Served):
+    """The same with the mixing conference stand-in."""
+
+    conference: Conference
+
+
+@asynccontextmanager
+async def serving(
+    voice: Listen,
+    *,
+    members: Members = lambda _voice_bridge: (),
+    rooms: Iterable[DemoRoom] | None = None,
+    pace: Pace = USUAL,
+    **sections: dict[str, Any],
+) -> AsyncIterator[Served]:
+    """A service whose BBB server has its voice conferences at `voice`, while the block runs."""
+    async with DemoBbb(members=members, rooms=rooms) as bbb:
+        settings = demo_settings(ANYWHERE, ANYWHERE, TOKEN, bbb, voice, **sections)
+        with pace.kept():
+            async with app.running(settings) as service:
+                yield Served(bbb, service)
+
 
 @asynccontextmanager
 async def whole_service(
-    *, rooms: Iterable[DemoRoom] | None = None, dtmf: str = "info", **sections: dict[str, Any]
+    *,
+    rooms: Iterable[DemoRoom] | None = None,
+    dtmf: str = "info",
+    pace: Pace = USUAL,
+    **sections: dict[str, Any],
 ) -> AsyncIterator[World]:
     """Stand-ins and service while the block runs. `sections` change settings."""
     voice = [Listen(transport, "127.0.0.1", 0) for transport in ("UDP", "TCP")]
     async with (
         open_conference(voice, dtmf="rfc2833" if dtmf == "rfc2833" else "info") as conference,
-        DemoBbb(members=conference.phone_callers, rooms=rooms) as bbb,
+        serving(
+            conference.addresses[0],
+            members=conference.phone_callers,
+            rooms=rooms,
+            pace=pace,
+            **sections,
+        ) as served,
     ):
-        settings = demo_settings(
-            ANYWHERE, ANYWHERE, TOKEN, bbb, conference.addresses[0], **sections
-        )
-        async with app.running(settings) as service:
-            yield World(bbb, conference, service)
+        yield World(served.bbb, served.service, conference)
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,15 +175,10 @@ class Traces:
 
     def within(self, before: Traces) -> bool:
         """Whether there is no more of anything than before."""
-        return (
-            self.tasks <= before.tasks
-            and self.file_descriptors <= before.file_descriptors
-            and self.legs <= before.legs
-            and self.calls <= before.calls
-        )
+        return all(now <= then for now, then in zip(astuple(self), astuple(before), strict=True))
 
     @classmethod
-    def of(cls, world: World) -> Traces:
+    def of(cls, world: Served) -> Self:
         """As it is now."""
         return cls(
             tasks=len(asyncio.all_tasks()),
@@ -91,12 +188,48 @@ class Traces:
         )
 
 
-async def settled(world: World, before: Traces, *, within_s: float = 40.0) -> Traces:
+@dataclass(frozen=True, slots=True)
+class AllTraces(Traces):
+    """The same, and what goes only when SIP's timers and the ports' quarantine are over."""
+
+    transactions: int = 0
+    worker_file_descriptors: int = 0
+    """Of all media workers: ports are among them."""
+
+    @classmethod
+    def of(cls, world: Served) -> Self:
+        """As it is now."""
+        now = Traces.of(world)
+        return cls(
+            tasks=now.tasks,
+            file_descriptors=now.file_descriptors,
+            legs=now.legs,
+            calls=now.calls,
+            transactions=world.service.sip.transactions,
+            worker_file_descriptors=sum(
+                len(os.listdir(f"/proc/{pid}/fd")) for pid in media_workers()
+            ),
+        )
+
+
+def media_workers() -> list[int]:
+    """The processes of ours that own RTP sockets, as the kernel lists them."""
+    me = os.getpid()
+    children = Path(f"/proc/{me}/task/{me}/children").read_text().split()
+    return [
+        int(pid)
+        for pid in children
+        if b"dialin.media.worker" in Path(f"/proc/{pid}/cmdline").read_bytes()
+    ]
+
+
+async def settled(world: Served, before: Traces, *, within_s: float = 40.0) -> Traces:
     """What the service holds once nothing more changes, or when patience ends."""
+    kind = type(before)
     try:
         async with asyncio.timeout(within_s):
-            while not (now := Traces.of(world)).within(before):  # noqa: ASYNC110 - nobody tells
+            while not (now := kind.of(world)).within(before):  # noqa: ASYNC110 - nobody tells
                 await asyncio.sleep(0.1)
     except TimeoutError:
-        return Traces.of(world)
+        return kind.of(world)
     return now
