@@ -19,7 +19,7 @@ from dialin.errors import OperatorError
 from dialin.sip.addresses import Listen, Routes, is_literal
 from dialin.sip.counters import SipCounters
 from dialin.sip.legs import IncomingLeg, OutgoingLeg, RequestFailed
-from dialin.sip.tcp import Connections
+from dialin.sip.tcp import PING, Connections
 from dialin.sip.udp import UdpSocket
 from dialin.wire.agent import UserAgent
 from dialin.wire.agent_core import Output
@@ -230,7 +230,8 @@ class SipEndpoint:
         if self._is_closed:
             raise RequestFailed("connection-failed")
         enquiry_id, outputs = self.agent.ask(enquiry, flow, local, self.now())
-        waiting = self._enquiries[enquiry_id] = self._loop.create_future()
+        waiting: asyncio.Future[Replied] = self._loop.create_future()
+        self._enquiries[enquiry_id] = waiting
         self.carry_out(outputs)
         try:
             return await waiting
@@ -245,6 +246,40 @@ class SipEndpoint:
             waiting.set_exception(RequestFailed(reply.cause))
         else:
             waiting.set_result(reply)
+
+    # Ways that stay open
+
+    async def ping(self, flow: Flow, within_s: float) -> bool:
+        """Whether the far end of a stream connection answers an empty line (RFC 5626 §4.4.1).
+
+        Not all do that stand by it; one that has done so once will do so again.
+        """
+        connection = self._tcp.find(flow)
+        if connection is None:
+            return False
+        try:
+            async with asyncio.timeout(within_s):
+                return await connection.ping()
+        except TimeoutError:
+            return False
+
+    def poke(self, flow: Flow) -> None:
+        """Send an empty datagram, which keeps a NAT binding open and is not answered."""
+        self._send_octets(PING, flow)
+
+    def lost(self, flow: Flow) -> asyncio.Future[None]:
+        """Done when the flow's stream connection is no more; not to be cancelled."""
+        connection = self._tcp.find(flow)
+        if connection is not None:
+            return connection.gone
+        gone: asyncio.Future[None] = self._loop.create_future()
+        gone.set_result(None)
+        return gone
+
+    def drop(self, flow: Flow) -> None:
+        """Close the flow's stream connection: what is sent there next opens another."""
+        if connection := self._tcp.find(flow):
+            connection.close()
 
     def local_host_for(self, flow: Flow) -> str:
         """Our address on the way to this flow. Raises OperatorError when there is no way."""
@@ -318,7 +353,9 @@ class SipEndpoint:
 
     def _send(self, send: Send) -> None:
         _log("sent", send.message, send.flow)
-        data, flow = bytes(send.message), send.flow
+        self._send_octets(bytes(send.message), send.flow)
+
+    def _send_octets(self, data: bytes, flow: Flow) -> None:
         if flow.is_reliable:
             self._tcp.send(data, flow)
             return

@@ -32,6 +32,8 @@ MAX_UNREAD_BYTES = 256 * 1024
 """What may wait for a peer that does not read."""
 MAX_WAITING = 64
 """Messages that may wait for a connection to stand."""
+PING, PONG = b"\r\n\r\n", b"\r\n"
+"""RFC 5626 §4.4.1: CRLF answers CRLF CRLF."""
 
 
 class Listener(Protocol):
@@ -59,7 +61,10 @@ class Connection(asyncio.Protocol):
         self._number = number
         self.is_ours = is_ours
         """Whether we asked for it."""
+        self.gone: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        """Done when the connection is no more. Never raises."""
         self._deadline: asyncio.TimerHandle | None = None
+        self._pongs: list[asyncio.Future[bool]] = []
         self._transport: asyncio.Transport
         self.flow: Flow
         """The path it stands for."""
@@ -93,7 +98,22 @@ class Connection(asyncio.Protocol):
     def _keep_alive(self, ping_or_pong: KeepAlive) -> None:
         self._connections.counters.keep_alives += 1
         if ping_or_pong is KeepAlive.PING:
-            self.send(b"\r\n")  # RFC 5626 §4.4.1: CRLF answers CRLF CRLF
+            self.send(PONG)
+            return
+        self._ponged(is_alive=True)
+
+    async def ping(self) -> bool:
+        """Send an empty line and wait for its answer: whether it came, or the connection went."""
+        pong: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
+        self._pongs.append(pong)
+        self.send(PING)
+        return await pong
+
+    def _ponged(self, *, is_alive: bool) -> None:
+        pongs, self._pongs = self._pongs, []
+        for pong in pongs:
+            if not pong.done():  # who waited may have left
+                pong.set_result(is_alive)
 
     def _watch(self, *, has_progressed: bool) -> None:
         """Give each unfinished message its own deadline; a byte now and then does not extend it."""
@@ -116,6 +136,8 @@ class Connection(asyncio.Protocol):
         """Tell those who wait for something by this connection."""
         if self._deadline:
             self._deadline.cancel()
+        self._ponged(is_alive=False)
+        self.gone.set_result(None)
         self._connections.forget(self)
 
     def send(self, data: bytes) -> None:
@@ -199,6 +221,10 @@ class Connections:
             attempt.waiting.append(data)
         else:
             self.counters.unsent += 1
+
+    def find(self, flow: Flow) -> Connection | None:
+        """The connection that a flow names by its number."""
+        return self._by_number.get(flow.connection)
 
     async def _connect(self, peer: tuple[str, int], attempt: _Attempt) -> None:
         loop = asyncio.get_running_loop()
