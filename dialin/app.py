@@ -33,7 +33,7 @@ from dialin.pin import PinDesk
 from dialin.registry import Registry
 from dialin.rooms import Rooms
 from dialin.settings import Settings, refuse_unbuilt
-from dialin.settings.peers import TrunkSettings
+from dialin.settings.peers import BbbServerSettings, TrunkSettings
 from dialin.sip import IncomingLeg, Listen, SipEndpoint
 from dialin.sounds import Prompts
 from dialin.trunk import Trunk, TrunkNumber, Trunks
@@ -41,6 +41,8 @@ from dialin.web.app import build_app, serve
 from dialin.web.health import Readiness
 from dialin.web.metrics import Metrics
 from dialin.wire.bbbxml import Meeting
+from dialin.wire.encryption import Encryption
+from dialin.wire.sdes import Suite
 
 log = logging.getLogger(__name__)
 
@@ -48,6 +50,9 @@ PSEUDONYM_KEY_BYTES = 32
 POLL_S = 5.0
 """How often each BBB server is asked for its meetings; an unknown PIN asks at once."""
 ANYWHERE = ("0.0.0.0/0", "::/0")
+MEDIA_SUITES: tuple[Suite, ...] = ()
+"""What the media plane can encrypt audio with, best first. Nothing yet: so whatever the settings
+say of encryption works as `off`, and `settings.unbuilt` refuses what would not be true."""
 QUARANTINE_S = 10.0
 """How long a port pair rests after a call, so that nobody hears the last one's audio."""
 
@@ -88,8 +93,14 @@ class FrontDoor:
                 with self._registry.admit(
                     leg.id, trunk=trunk.name, number_called=dialled.number_called
                 ) as record:
-                    networks = trunk.media_networks
-                    await Call(leg, dialled, record, house, media_networks=networks).run()
+                    await Call(
+                        leg,
+                        dialled,
+                        record,
+                        house,
+                        media_networks=trunk.media_networks,
+                        encryption=trunk.encryption,
+                    ).run()
                 log.info(
                     "call ended",
                     extra={
@@ -119,6 +130,7 @@ def make_trunk(name: str, trunk: TrunkSettings) -> Trunk:
         caller_from=trunk.caller_from,
         region=trunk.region,
         media_networks=media_networks(trunk),
+        encryption=encryption(trunk.media_encryption),
     )
 
 
@@ -130,6 +142,18 @@ def media_networks(trunk: TrunkSettings) -> Sequence[str]:
     if trunk.mode == "register" and not trunk.media_networks:
         return ANYWHERE
     return [str(network) for network in trunk.media_networks or trunk.allowed_sources]
+
+
+def encryption(policy: str) -> Encryption:
+    """What is done about a policy of the settings: all of it, once the media plane has SRTP."""
+    return Encryption(policy) if MEDIA_SUITES else Encryption.OFF
+
+
+def voice_encryption(server: BbbServerSettings) -> Encryption:
+    """The same towards FreeSWITCH, where `prefer` is for keys that the way there keeps secret."""
+    is_secret = server.voice_transport == "tls" or server.voice_allow_insecure_sdes
+    is_idle_wish = server.voice_encryption == "prefer" and not is_secret
+    return Encryption.OFF if is_idle_wish else encryption(server.voice_encryption)
 
 
 class CountedApi:
@@ -179,6 +203,7 @@ def make_voice_servers(settings: Settings) -> dict[str, VoiceServer]:
             server.voice_port,
             server.voice_transport.upper(),
             tuple(map(str, server.voice_networks)),
+            voice_encryption(server),
         )
         for name, server in settings.bbb_servers.items()
     }
@@ -227,6 +252,7 @@ def make_policy(settings: Settings) -> CallPolicy:
         remind_every_s=ivr.remind_every_s,
         hide_digits=settings.privacy.hide_digits,
         advertised_host=str(advertised) if advertised else None,
+        suites=MEDIA_SUITES,
     )
 
 
@@ -266,7 +292,7 @@ async def running(settings: Settings) -> AsyncIterator[Service]:
         )
         stack.push_async_callback(sip.close)
         metrics.watch_sip(sip.counters)
-        voice = BbbVoice(sip, engine, make_voice_servers(settings))
+        voice = BbbVoice(sip, engine, make_voice_servers(settings), suites=MEDIA_SUITES)
         await voice.look_up()
         door.open(make_house(settings, engine, rooms, voice, metrics))
         web = build_app(

@@ -13,12 +13,13 @@ from __future__ import annotations
 
 import asyncio
 import ipaddress
+import logging
 import re
-import secrets
 import socket
-from collections.abc import Mapping, Sequence
-from contextlib import AsyncExitStack, suppress
-from dataclasses import dataclass
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
+from contextlib import AsyncExitStack, contextmanager, suppress
+from dataclasses import dataclass, replace
+from functools import partial
 from typing import Protocol
 
 from dialin.errors import PeerError
@@ -30,11 +31,15 @@ from dialin.events import (
     Codec,
     EndReason,
 )
-from dialin.media.engine import LegSettings, MediaEngine, MediaLeg
+from dialin.media.engine import MediaEngine, MediaLeg, MediaRefused
+from dialin.negotiation import Negotiation, Terms
 from dialin.rooms import Room
 from dialin.sip import LegEnd, LegGone, OutgoingLeg, Refused
-from dialin.wire import sdp
+from dialin.wire.encryption import ALL_SUITES, Encryption
 from dialin.wire.flow import Flow
+from dialin.wire.sdes import Suite
+
+log = logging.getLogger(__name__)
 
 TELEPHONE_EVENT = 101
 """The only payload type on which BBB's FreeSWITCH profile hears keys (`rfc2833-pt 101`)."""
@@ -51,6 +56,8 @@ VOICE_BRIDGE = re.compile(r"[0-9]{5,11}")
 """What BBB's dialplan takes for a conference (default/bbb_conference.xml)."""
 RESOLVE_WITHIN_S = 5.0
 PSEUDONYM = re.compile(r"[0-9]{6,20}")
+NOT_ACCEPTABLE = 488
+"""What FreeSWITCH answers to SRTP that it does not have."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,6 +72,8 @@ class VoiceServer:
     """UDP or TCP."""
     media_networks: tuple[str, ...]
     """Networks its RTP may come from; empty: the signalling address alone."""
+    encryption: Encryption = Encryption.OFF
+    """Whether audio is SRTP."""
 
 
 class Signalling(Protocol):
@@ -97,6 +106,17 @@ class ConferenceLeg:
     """Set when the conference ends the leg, or the leg is lost."""
     sip: OutgoingLeg
     """The signalling side."""
+    audio: Negotiation
+    """What is agreed with the conference."""
+
+    async def follow(self) -> None:
+        """Let what the conference's side changes in mid-call reach the media; ends with the leg.
+
+        Raises CallError where that cannot be done.
+        """
+        with call_errors(), suppress(MediaRefused):  # a lost media leg says why in its `lost`
+            while True:
+                await self.audio.changed()
 
     async def leave(self) -> None:
         """Hang up and free the port. May be called again."""
@@ -113,11 +133,14 @@ class BbbVoice:
         media: MediaEngine,
         servers: Mapping[str, VoiceServer],
         *,
+        suites: tuple[Suite, ...] = ALL_SUITES,
         answer_within_s: float = 20.0,
     ) -> None:
+        """`suites` are what the media plane can encrypt with, best first."""
         self._signalling = signalling
         self._media = media
         self._servers = dict(servers)
+        self._suites = suites
         self._answer_within_s = answer_within_s
         self._addresses: set[str] = set()
 
@@ -149,21 +172,20 @@ class BbbVoice:
                 host=host, allowed=server.media_networks or (flow.host,), beside=beside
             )
             undo.push_async_callback(media.close)
-            local = sdp.LocalMedia(host, media.rtp_port, secrets.randbits(31), 1)
-            offer = sdp.offer(local, [codec], telephone_event=TELEPHONE_EVENT)
-            sip = await self._signalling.invite(
+            invite = partial(
+                self._signalling.invite,
                 f"sip:{room.voice_bridge}@{bracketed(server.host)}:{server.port}",
                 flow,
                 from_display=label,
                 from_user=pseudonym,
-                offer=bytes(offer),
                 answer_within_s=self._answer_within_s,
             )
-            undo.callback(sip.hang_up)
-            await self._settle(sip, offer, media)
+            terms = Terms((codec,), server.encryption, self._suites, TELEPHONE_EVENT)
+            with call_errors():
+                sip, audio = await WayIn(invite, media, host, undo).enter(terms)
             await media.start()
             undo.pop_all()
-        return ConferenceLeg(media, sip.ended, sip)
+        return ConferenceLeg(media, sip.ended, sip, audio)
 
     async def _resolve(self, server: VoiceServer) -> Flow:
         """Where the server's SIP port is. Raises CallError when its name does not resolve."""
@@ -174,20 +196,54 @@ class BbbVoice:
         self._addresses.add(host)
         return Flow(server.transport, host, server.port)
 
-    async def _settle(
-        self, sip: OutgoingLeg, offer: sdp.SessionDescription, media: MediaLeg
-    ) -> None:
-        """Wait for the answer and let the media leg know it. Raises CallError."""
+
+@dataclass(frozen=True, slots=True)
+class WayIn:
+    """One caller's way into one conference, with all that has to be undone if it leads nowhere."""
+
+    invite: Callable[..., Awaitable[OutgoingLeg]]
+    """Calls the conference with an `offer`."""
+    media: MediaLeg
+    """The audio to agree on."""
+    host: str
+    """Our address in the offer."""
+    undo: AsyncExitStack
+    """Where legs are put that must not stay."""
+
+    async def enter(self, terms: Terms) -> tuple[OutgoingLeg, Negotiation]:
+        """Call, and agree on media. Raises LegGone, Refused or PeerError.
+
+        Where SRTP is preferred and refused, a second call does without: FreeSWITCH takes no keys
+        beside plain RTP, so one offer cannot say both.
+        """
         try:
-            answer = sdp.SessionDescription.parse(await sip.answered())
-            remote = sdp.accept_answer(offer, answer)
-            await media.configure(LegSettings.toward(remote, in_band_digits=False))
-        except LegGone as gone:
-            raise CallError(CONFERENCE_UNREACHABLE) from gone
+            return await self._call(terms)
         except Refused as refused:
-            raise CallError(reason_for(refused.status)) from refused
-        except PeerError as unusable:
-            raise CallError(CONFERENCE_REFUSED) from unusable
+            if refused.status != NOT_ACCEPTABLE or terms.encryption is not Encryption.PREFER:
+                raise
+        log.info("the voice server takes no SRTP, so its leg is in the clear")
+        return await self._call(replace(terms, encryption=Encryption.OFF))
+
+    async def _call(self, terms: Terms) -> tuple[OutgoingLeg, Negotiation]:
+        audio = Negotiation(self.media, self.host, terms)
+        sip = await self.invite(offer=audio.offer())
+        self.undo.callback(sip.hang_up)
+        audio.attend(sip)
+        await audio.accept(await sip.answered())
+        return sip, audio
+
+
+@contextmanager
+def call_errors() -> Iterator[None]:
+    """What goes wrong with a conference's leg, as the end of the call's story: CallError."""
+    try:
+        yield
+    except LegGone as gone:
+        raise CallError(CONFERENCE_UNREACHABLE) from gone
+    except Refused as refused:
+        raise CallError(reason_for(refused.status)) from refused
+    except PeerError as unusable:
+        raise CallError(CONFERENCE_REFUSED) from unusable
 
 
 def require_safe(voice_bridge: str, label: str, pseudonym: str) -> None:

@@ -14,7 +14,6 @@ from __future__ import annotations
 import asyncio
 import logging
 import random
-import secrets
 from collections.abc import AsyncIterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass
@@ -41,6 +40,7 @@ from dialin.events import (
     MEETING_ENDED,
     NO_ACK,
     NO_COMMON_CODEC,
+    NO_COMMON_ENCRYPTION,
     NO_PIN,
     STOPPED,
     TRUNK_LOST,
@@ -52,13 +52,13 @@ from dialin.events import (
 )
 from dialin.ivr import Entered, Line, NothingKeyed, PinRules
 from dialin.media.engine import (
-    LegSettings,
     LegStatistics,
     MediaEngine,
     MediaLeg,
     MediaRefused,
     NoMediaPort,
 )
+from dialin.negotiation import Negotiation, Terms
 from dialin.pin import (
     Ambiguous,
     Attempts,
@@ -75,6 +75,8 @@ from dialin.sip import IncomingLeg, LegEnd, LegGone
 from dialin.sounds import PromptId, Prompts
 from dialin.trunk import Dialled
 from dialin.wire import sdp
+from dialin.wire.encryption import ALL_SUITES, Encryption
+from dialin.wire.sdes import Suite
 
 Fault = TypeVar("Fault", bound=Exception)
 
@@ -97,7 +99,9 @@ FAREWELLS: dict[EndReason, tuple[PromptId, ...]] = {
 
 REFUSALS: dict[type[PeerError], tuple[int, EndReason, str]] = {
     sdp.NoCommonCodec: (488, NO_COMMON_CODEC, "no codec in common"),
-    sdp.EncryptionRequired: (488, NO_COMMON_CODEC, "encrypted audio is not in this version"),
+    sdp.EncryptionIsOff: (488, NO_COMMON_ENCRYPTION, "encrypted audio is switched off here"),
+    sdp.EncryptionUnusable: (488, NO_COMMON_ENCRYPTION, "SRTP by no key and suite known here"),
+    sdp.EncryptionRequired: (488, NO_COMMON_ENCRYPTION, "audio must be encrypted: offer SRTP"),
     sdp.MalformedSdp: (400, BAD_OFFER, "the session description cannot be read"),
     PeerError: (488, BAD_OFFER, "the session description cannot be used"),
 }
@@ -138,6 +142,8 @@ class CallPolicy:
     """Whether labels show no digits at all."""
     advertised_host: str | None = None
     """The address trunks reach us at, where it is not the one we bind (NAT)."""
+    suites: tuple[Suite, ...] = ALL_SUITES
+    """What the media plane can encrypt with, best first."""
 
 
 class Tally(Protocol):
@@ -177,6 +183,7 @@ class Call:
         house: House,
         *,
         media_networks: Sequence[str],
+        encryption: Encryption,
     ) -> None:
         self._leg = leg
         self._dialled = dialled
@@ -184,8 +191,10 @@ class Call:
         self._house = house
         self._policy = house.policy
         self._media_networks = tuple(media_networks) or (leg.flow.host,)
+        self._encryption = encryption
         self._undo = AsyncExitStack()
         self._media: MediaLeg
+        self._audio: Negotiation
         self._line: Line
         self._codec: Codec
 
@@ -196,6 +205,7 @@ class Call:
                 async with asyncio.TaskGroup() as tasks:
                     await self._answer()
                     tasks.create_task(self._until_the_caller_leaves())
+                    tasks.create_task(self._follow())
                     tasks.create_task(self._measure())
                     room = await self._opened(await self._find_room())
                     async with self._seat_in(room) as seat:
@@ -225,15 +235,13 @@ class Call:
             send_elsewhere(self._leg)
             raise
         self._undo.push_async_callback(self._close_media)
-        local = sdp.LocalMedia(
-            self._policy.advertised_host or self._leg.local_host,
-            self._media.rtp_port,
-            session_id=secrets.randbits(31),
-            session_version=1,
-        )
-        remote = await self._agree(local)
+        policy = self._policy
+        terms = Terms(policy.codecs, self._encryption, policy.suites, in_band_digits=True)
+        host = policy.advertised_host or self._leg.local_host
+        self._audio = Negotiation(self._media, host, terms)
+        remote = await self._agree()
+        self._show(remote)
         self._codec = remote.codec
-        self._record.speaks(remote.codec.value)
         self._line = Line(
             self._media,
             self._house.prompts,
@@ -246,33 +254,22 @@ class Call:
         self._house.tally.leg_ended("trunk", await self._media.statistics())
         await self._media.close()
 
-    async def _agree(self, local: sdp.LocalMedia) -> sdp.RemoteMedia:
-        """Offer and answer (RFC 3264): theirs first or, where the INVITE has no SDP, ours."""
+    async def _agree(self) -> sdp.RemoteMedia:
+        """Offer and answer, and with them the ACK."""
         try:
-            if self._leg.offer is None:
-                return await self._agree_on_our_offer(local)
-            return await self._agree_on_their_offer(self._leg.offer, local)
+            return await self._audio.take_call(self._leg)
         except LegGone as gone:
             raise CallError(self._reason_for(gone.end)) from gone
         except PeerError as unusable:
             status, reason, warning = next(
                 refusal for kind, refusal in REFUSALS.items() if isinstance(unusable, kind)
             )
+            log.warning("offer refused with %d: %s", status, warning)
             self._leg.reject(status, warning=warning)
             raise CallError(reason) from unusable
 
-    async def _agree_on_their_offer(self, offer: bytes, local: sdp.LocalMedia) -> sdp.RemoteMedia:
-        answer, remote = sdp.answer(sdp.SessionDescription.parse(offer), local, self._policy.codecs)
-        await self._media.configure(LegSettings.toward(remote, in_band_digits=True))
-        await self._leg.answer(bytes(answer))
-        return remote
-
-    async def _agree_on_our_offer(self, local: sdp.LocalMedia) -> sdp.RemoteMedia:
-        ours = sdp.offer(local, self._policy.codecs)
-        theirs = sdp.SessionDescription.parse(await self._leg.answer(bytes(ours)) or b"")
-        remote = sdp.accept_answer(ours, theirs)
-        await self._media.configure(LegSettings.toward(remote, in_band_digits=True))
-        return remote
+    def _show(self, remote: sdp.RemoteMedia) -> None:
+        self._record.speaks(remote.codec.value, encrypted=remote.srtp is not None)
 
     async def _find_room(self) -> Room:
         """Ask for the PIN until it names a room or the tries are used up."""
@@ -367,7 +364,10 @@ class Call:
         """Join the two legs' audio until the conference ends its leg."""
         await self._house.media.bridge(self._media, seat.media)
         self._record.is_now(CallState.IN_ROOM)
-        await first_of(seat.ended, seat.media.lost)
+        async with asyncio.TaskGroup() as tasks:
+            following = tasks.create_task(seat.follow())
+            await first_of(seat.ended, seat.media.lost)
+            following.cancel()
         if seat.media.lost.done():
             raise CallError(reason_for_silence(seat.media.lost.result(), CONFERENCE_MEDIA_LOST))
         is_bye = seat.ended.result().by == "peer"
@@ -380,6 +380,14 @@ class Call:
         if ended.done():
             raise CallError(self._reason_for(ended.result()))
         raise CallError(reason_for_silence(lost.result(), MEDIA_LOST))
+
+    async def _follow(self) -> None:
+        """Runs beside the story: what the caller's side changes in mid-call reaches the media."""
+        try:
+            while True:
+                self._show(await self._audio.changed())
+        except PeerError as unusable:
+            raise CallError(BAD_OFFER) from unusable
 
     async def _measure(self) -> None:
         """Runs beside the story and keeps the figures that operators see."""

@@ -53,6 +53,7 @@ WAITED_TOO_LONG = EndReason(Result.CALLER, "waited-too-long")
 
 BAD_OFFER = EndReason(Result.TRUNK, "bad-offer")
 NO_COMMON_CODEC = EndReason(Result.TRUNK, "no-common-codec")
+NO_COMMON_ENCRYPTION = EndReason(Result.TRUNK, "no-common-encryption")
 NO_ACK = EndReason(Result.TRUNK, "no-ack")
 MEDIA_LOST = EndReason(Result.TRUNK, "media-lost")
 TRUNK_LOST = EndReason(Result.TRUNK, "trunk-lost")

@@ -108,9 +108,9 @@ class CallRecord:
         self._stage_began_s = now
         self._snapshot = replace(self._snapshot, state=state)
 
-    def speaks(self, codec: str) -> None:
-        """The trunk leg's codec is agreed."""
-        self._snapshot = replace(self._snapshot, codec=codec)
+    def speaks(self, codec: str, *, encrypted: bool) -> None:
+        """The trunk leg's codec is agreed, and whether its media is SRTP."""
+        self._snapshot = replace(self._snapshot, codec=codec, encrypted=encrypted)
 
     def enters(self, *, room: str, server: str, label: str | None) -> None:
         """The caller is on the way into a room, under this label."""

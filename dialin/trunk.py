@@ -25,6 +25,7 @@ import phonenumbers
 from dialin.caller import Caller, dialled, readings, says_withheld
 from dialin.errors import OperatorError, PeerError
 from dialin.events import UNKNOWN_NUMBER, CallError
+from dialin.wire.encryption import Encryption
 from dialin.wire.header import Address
 from dialin.wire.message import Request
 from dialin.wire.uri import OtherUri, SipUri, TelUri, Uri, parse_uri
@@ -84,6 +85,7 @@ class Trunk:
         caller_from: Sequence[str] = CALLER_FROM,
         region: str | None = None,
         media_networks: Sequence[str] = (),
+        encryption: Encryption = Encryption.OFF,
     ) -> None:
         """Raises OperatorError where a setting makes no sense.
 
@@ -97,6 +99,8 @@ class Trunk:
         """Where its requests come from."""
         self.media_networks = tuple(str(_network(name, text)) for text in media_networks)
         """Where its audio may come from; empty for the signalling address alone."""
+        self.encryption = encryption
+        """Whether its audio is SRTP."""
         self._numbers = tuple(numbers)
         self._spelt = _spellings(name, numbers, region)
         self._number_from = tuple(number_from)

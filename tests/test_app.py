@@ -9,6 +9,7 @@ import signal
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
+from unittest.mock import patch
 
 import aiohttp
 import pytest
@@ -22,8 +23,10 @@ from dialin.events import Codec
 from dialin.sip import Listen, OutgoingLeg, Refused, SipEndpoint
 from dialin.trunk import Trunk, Trunks
 from dialin.wire import sdp
+from dialin.wire.encryption import Encryption
 from dialin.wire.flow import Flow
 from dialin.wire.message import Request, parse
+from dialin.wire.sdes import Suite
 from tests.settings import settings
 from tests.settings.test_peer_checks import REGISTER
 from tests.world import ANYWHERE, TOKEN, Traces, World, settled, whole_service
@@ -121,6 +124,57 @@ def test_audio_comes_from_where_the_trunk_says_or_from_a_provider_we_log_in_with
     trunk = app.make_trunk("lab", settings(changes).trunks["lab"])
 
     assert trunk.media_networks == networks
+
+
+@pytest.mark.parametrize("policy", ["off", "prefer"])
+def test_until_media_can_encrypt_every_policy_works_as_off(policy: str) -> None:
+    told = settings(
+        {"trunks.lab.media_encryption": policy, "bbb_servers.main.voice_encryption": policy}
+    )
+    assert app.make_trunk("lab", told.trunks["lab"]).encryption is Encryption.OFF
+    assert app.make_voice_servers(told)["main"].encryption is Encryption.OFF
+    assert app.make_policy(told).suites == ()
+
+
+@pytest.mark.parametrize(
+    ("changes", "trunk", "voice"),
+    [
+        ({}, Encryption.PREFER, Encryption.OFF),
+        ({"bbb_servers.main.voice_transport": "tls"}, Encryption.PREFER, Encryption.PREFER),
+        (
+            {"bbb_servers.main.voice_allow_insecure_sdes": True},
+            Encryption.PREFER,
+            Encryption.PREFER,
+        ),
+        (
+            {
+                "trunks.lab.transport": "tls",
+                "trunks.lab.media_encryption": "require",
+                "bbb_servers.main.voice_transport": "tls",
+                "bbb_servers.main.voice_encryption": "require",
+            },
+            Encryption.REQUIRE,
+            Encryption.REQUIRE,
+        ),
+        (
+            {
+                "trunks.lab.media_encryption": "off",
+                "bbb_servers.main.voice_transport": "tls",
+                "bbb_servers.main.voice_encryption": "off",
+            },
+            Encryption.OFF,
+            Encryption.OFF,
+        ),
+    ],
+)
+def test_once_media_can_encrypt_the_settings_have_their_say(
+    changes: dict[str, Any], trunk: Encryption, voice: Encryption
+) -> None:
+    told = settings(changes)
+    with patch.object(app, "MEDIA_SUITES", tuple(Suite)):
+        assert app.make_trunk("lab", told.trunks["lab"]).encryption is trunk
+        assert app.make_voice_servers(told)["main"].encryption is voice
+        assert app.make_policy(told).suites == tuple(Suite)
 
 
 def test_the_number_called_may_stand_in_a_header_of_the_providers_own() -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import asyncio
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, cast
 
 import pytest
@@ -21,15 +21,27 @@ from dialin.events import (
     Codec,
     EndReason,
 )
-from dialin.media.engine import NoMediaPort
+from dialin.media.engine import MediaRefused, NoMediaPort, RemoteNotAllowed
 from dialin.rooms import Room
 from dialin.sip import LegEnd, LegGone, Refused
 from dialin.wire import sdp
+from dialin.wire.encryption import Encryption
 from dialin.wire.flow import Flow
+from dialin.wire.sdes import Crypto, Suite
 from tests.fakes.call_parts import FakeEngine, FakeMedia
 
 ROOM = Room("bbb1", "demo", "Demo", "023456789", running=True)
 ANSWER = bytes(sdp.offer(sdp.LocalMedia("192.0.2.50", 16384, 1, 1), [Codec.PCMA]))
+ENCRYPTED = bytes(
+    sdp.offer(
+        sdp.LocalMedia("192.0.2.50", 16384, 1, 1),
+        [Codec.PCMA],
+        encryption=Encryption.REQUIRE,
+        new_key=bytes,
+        suites=(Suite.AES_CM_128_HMAC_SHA1_80,),
+    )
+)
+"""An answer that takes our first line."""
 
 
 class FakeOutgoing:
@@ -38,6 +50,8 @@ class FakeOutgoing:
     def __init__(self, outcome: bytes | Exception) -> None:
         self.outcome = outcome
         self.ended: asyncio.Future[LegEnd] = asyncio.get_running_loop().create_future()
+        self.on_reoffer: Callable[[bytes | None], bytes | None] = lambda offer: None
+        self.on_reanswer: Callable[[bytes], None] = lambda answer: None
         self.hung_up = 0
 
     async def answered(self) -> bytes:
@@ -53,18 +67,26 @@ class FakeOutgoing:
 class FakeSignalling:
     """Remembers the INVITE."""
 
-    def __init__(self, outcome: bytes | Exception = ANSWER) -> None:
-        self.leg = FakeOutgoing(outcome)
+    def __init__(self, *outcomes: bytes | Exception) -> None:
+        self.legs = [FakeOutgoing(outcome) for outcome in outcomes or (ANSWER,)]
+        self.leg = self.legs[-1]
         self.uri = ""
         self.flow = Flow("UDP", "", 0)
         self.arguments: dict[str, Any] = {}
+        self.offers: list[sdp.SessionDescription] = []
 
     def local_host_for(self, flow: Flow) -> str:
         return "192.0.2.1"
 
     async def invite(self, uri: str, flow: Flow, **arguments: Any) -> FakeOutgoing:
         self.uri, self.flow, self.arguments = uri, flow, arguments
-        return self.leg
+        self.offers.append(sdp.SessionDescription.parse(arguments["offer"]))
+        return self.legs[len(self.offers) - 1]
+
+    @property
+    def profiles(self) -> list[str]:
+        """What was offered, one INVITE after the other."""
+        return [offer.media[0].protocol for offer in self.offers]
 
 
 def voice(
@@ -73,9 +95,11 @@ def voice(
     *,
     host: str = "192.0.2.50",
     networks: Sequence[str] = (),
+    encryption: Encryption = Encryption.OFF,
+    suites: tuple[Suite, ...] = tuple(Suite),
 ) -> BbbVoice:
-    server = VoiceServer(host, 5060, "TCP", tuple(networks))
-    return BbbVoice(cast(Any, signalling), cast(Any, engine), {"bbb1": server})
+    server = VoiceServer(host, 5060, "TCP", tuple(networks), encryption)
+    return BbbVoice(cast(Any, signalling), cast(Any, engine), {"bbb1": server}, suites=suites)
 
 
 async def join(way: BbbVoice, room: Room = ROOM, label: str = "xxx-xxx-0594") -> ConferenceLeg:
@@ -152,6 +176,81 @@ async def test_a_seat_that_is_not_had_leaves_neither_leg_nor_port(
     assert signalling.leg.hung_up
     assert engine.leg.closed
     assert not engine.leg.started
+
+
+@pytest.mark.parametrize("encryption", [Encryption.PREFER, Encryption.REQUIRE])
+async def test_encrypted_audio_is_offered_as_srtp_and_nothing_else(encryption: Encryption) -> None:
+    signalling, media = FakeSignalling(ENCRYPTED), FakeMedia()
+    suites = (Suite.AES_CM_128_HMAC_SHA1_80,)
+    seat = await join(voice(signalling, FakeEngine(media), encryption=encryption, suites=suites))
+    assert signalling.profiles == ["RTP/SAVP"]
+    [line] = signalling.offers[0].media[0].values("crypto")
+    assert Crypto.parse(line).suite is Suite.AES_CM_128_HMAC_SHA1_80
+    assert media.started
+    # FreeSWITCH asks now and then if we are still there: nothing of it changes.
+    again = sdp.SessionDescription.parse(signalling.leg.on_reoffer(ENCRYPTED) or b"")
+    assert again.media[0].values("crypto") == (line,)
+    await seat.leave()
+
+
+async def test_a_server_without_srtp_is_called_again_in_the_clear_where_that_will_do() -> None:
+    signalling, engine = FakeSignalling(Refused(488), ANSWER), FakeEngine(FakeMedia())
+    seat = await join(voice(signalling, engine, encryption=Encryption.PREFER))
+    assert signalling.profiles == ["RTP/SAVP", "RTP/AVP"]
+    assert not signalling.offers[1].media[0].values("crypto")
+    assert seat.sip is cast(Any, signalling.legs[1])
+    assert engine.opened == [("192.0.2.1", ("192.0.2.50",))]
+    assert len(engine.leg.settings) == 1
+    assert not signalling.legs[1].hung_up
+
+
+async def test_only_a_refusal_of_the_offer_is_tried_in_the_clear() -> None:
+    signalling = FakeSignalling(Refused(480), ANSWER)
+    with pytest.raises(CallError):
+        await join(voice(signalling, FakeEngine(FakeMedia()), encryption=Encryption.PREFER))
+    assert signalling.profiles == ["RTP/SAVP"]
+
+
+@pytest.mark.parametrize("outcome", [Refused(488), ANSWER], ids=str)
+async def test_what_must_be_encrypted_is_never_in_the_clear(outcome: bytes | Exception) -> None:
+    signalling, engine = FakeSignalling(outcome, ANSWER), FakeEngine(FakeMedia())
+    with pytest.raises(CallError) as error:
+        await join(voice(signalling, engine, encryption=Encryption.REQUIRE))
+    assert error.value.reason is CONFERENCE_REFUSED
+    assert signalling.profiles == ["RTP/SAVP"]
+    assert signalling.legs[0].hung_up
+    assert not engine.leg.settings
+
+
+async def test_a_server_that_refuses_twice_has_refused() -> None:
+    signalling, engine = FakeSignalling(Refused(488), Refused(488)), FakeEngine(FakeMedia())
+    with pytest.raises(CallError) as error:
+        await join(voice(signalling, engine, encryption=Encryption.PREFER))
+    assert error.value.reason is CONFERENCE_REFUSED
+    assert engine.leg.closed
+
+
+async def test_media_follows_the_conference_until_the_leg_is_lost() -> None:
+    signalling, media = FakeSignalling(), FakeMedia()
+    seat = await join(voice(signalling, FakeEngine(media)))
+    following = asyncio.create_task(seat.follow())
+    signalling.leg.on_reoffer(ANSWER.replace(b"m=audio 16384", b"m=audio 16386"))
+    while len(media.settings) < 2:  # noqa: ASYNC110 - a few turns of the loop
+        await asyncio.sleep(0)
+    assert media.settings[1].remote_rtp_port == 16386
+    media.refuses = MediaRefused("worker-lost")
+    signalling.leg.on_reoffer(ANSWER)
+    await following
+
+
+async def test_a_conference_that_goes_where_no_media_may_go_is_left() -> None:
+    signalling, media = FakeSignalling(), FakeMedia()
+    seat = await join(voice(signalling, FakeEngine(media)))
+    media.refuses = RemoteNotAllowed("elsewhere")
+    signalling.leg.on_reoffer(ANSWER.replace(b"m=audio 16384", b"m=audio 16386"))
+    with pytest.raises(CallError) as error:
+        await seat.follow()
+    assert error.value.reason is CONFERENCE_REFUSED
 
 
 async def test_giving_up_while_the_server_rings_gives_the_seat_back() -> None:

@@ -4,139 +4,20 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
-from dataclasses import dataclass, replace
-from typing import Any, cast
+from dataclasses import replace
 
 import pytest
 
 from dialin import events
-from dialin.call import Call, CallPolicy, House
-from dialin.caller import Caller, RoomLabels
 from dialin.events import CallError, Codec, EndReason
-from dialin.ivr import PinRules
 from dialin.media.engine import NoMediaPort
-from dialin.pin import (
-    Ambiguous,
-    Attempts,
-    DirectoryDown,
-    Found,
-    Outcome,
-    TooManyGuesses,
-    UnknownPin,
-)
-from dialin.registry import CallRecord, CallState, Registry
-from dialin.rooms import Room
+from dialin.pin import Ambiguous, Attempts, DirectoryDown, Found, Outcome
+from dialin.registry import CallState
 from dialin.sip import LegEnd
-from dialin.sounds import Prompts
-from dialin.trunk import Dialled
-from dialin.wire import sdp
-from tests.fakes.call_parts import (
-    OFFER,
-    FakeDesk,
-    FakeEngine,
-    FakeLeg,
-    FakeMedia,
-    FakeRooms,
-    FakeTally,
-    FakeVoice,
-)
+from tests.fakes.call_parts import FakeLeg, FakeVoice
+from tests.fakes.call_scene import CALLER, POLICY, ROOM, by_table, call
 
 pytestmark = pytest.mark.looptime
-
-ROOM = Room("bbb1", "demo", "Demo", "123456789", running=True)
-CALLER = Caller.parse("+4915738620594", region=None)
-POLICY = CallPolicy(
-    codecs=(Codec.G722, Codec.PCMA, Codec.PCMU),
-    pin_rules=PinRules(),
-    pin_tries=3,
-    wait_for_room_s=600,
-    wait_for_directory_s=30,
-    remind_every_s=20,
-)
-Answers = Callable[[str, Attempts], Outcome]
-
-
-def by_table(table: dict[str, Outcome]) -> Answers:
-    """PINs that are known; any other uses up a try."""
-
-    def answer(pin: str, attempts: Attempts) -> Outcome:
-        if pin in table:
-            return table[pin]
-        attempts.used += 1
-        return UnknownPin() if attempts.left else TooManyGuesses()
-
-    return answer
-
-
-@dataclass
-class Scene:
-    """One call under way, and everything around it."""
-
-    leg: FakeLeg
-    media: FakeMedia
-    engine: FakeEngine
-    voice: FakeVoice
-    desk: FakeDesk
-    rooms: FakeRooms
-    tally: FakeTally
-    registry: Registry
-    record: CallRecord
-    running: asyncio.Task[None]
-
-    async def ended(self) -> EndReason:
-        await self.running
-        return self.record.reason
-
-    async def until(self, is_so: Callable[[], bool], within_s: float = 120.0) -> None:
-        async with asyncio.timeout(within_s):
-            while not is_so():  # noqa: ASYNC110 - the loop's time costs nothing
-                await asyncio.sleep(0.05)
-
-    async def in_room(self) -> None:
-        await self.until(lambda: self.record.state is CallState.IN_ROOM)
-
-
-@asynccontextmanager
-async def call(
-    answers: Answers | None = None,
-    *,
-    leg: FakeLeg | None = None,
-    voice: FakeVoice | None = None,
-    policy: CallPolicy = POLICY,
-    is_full: bool = False,
-    caller: Caller = CALLER,
-    language: str | None = None,
-) -> AsyncIterator[Scene]:
-    leg = leg or FakeLeg()
-    media = FakeMedia()
-    engine = FakeEngine(media, is_full=is_full)
-    voice = voice or FakeVoice()
-    desk = FakeDesk(answers or by_table({"123456789": Found(ROOM)}))
-    rooms = FakeRooms()
-    tally = FakeTally()
-    house = House(
-        media=cast(Any, engine),
-        prompts=Prompts(["en", "de"]),
-        pins=cast(Any, desk),
-        rooms=cast(Any, rooms),
-        voice=cast(Any, voice),
-        labels=RoomLabels(),
-        pseudonym_key=b"k" * 32,
-        policy=policy,
-        tally=tally,
-    )
-    registry = Registry(9, tally)
-    dialled = Dialled(caller, "+493023125100", language)
-    with registry.admit("call-1", trunk="t", number_called="+493023125100") as record:
-        story = Call(cast(Any, leg), dialled, record, house, media_networks=["192.0.2.0/24"])
-        running = asyncio.create_task(story.run())
-        try:
-            yield Scene(leg, media, engine, voice, desk, rooms, tally, registry, record, running)
-        finally:
-            running.cancel()
-            await asyncio.wait([running])
 
 
 async def test_a_caller_keys_a_pin_and_talks_until_they_hang_up() -> None:
@@ -381,40 +262,6 @@ async def test_a_dead_media_worker_is_not_the_callers_fault_even_while_a_prompt_
         await asyncio.sleep(1.0)
         scene.media.lost.set_result("worker-lost")
         assert await scene.ended() is events.MEDIA_WORKER_LOST
-
-
-async def test_without_an_offer_ours_is_made_and_the_ack_brings_the_answer() -> None:
-    answer = bytes(sdp.offer(sdp.LocalMedia("192.0.2.9", 4000, 1, 1), [Codec.PCMU]))
-    async with call(leg=FakeLeg(None, ack_sdp=answer)) as scene:
-        scene.media.keys("123456789#")
-        await scene.in_room()
-        assert b"G722" in scene.leg.answers[0]
-        assert scene.media.settings[0].codec is Codec.PCMU
-
-
-async def test_an_ack_that_owes_an_answer_and_has_none_ends_the_call() -> None:
-    async with call(leg=FakeLeg(None)) as scene:
-        assert await scene.ended() is events.BAD_OFFER
-        assert scene.leg.hung_up
-
-
-@pytest.mark.parametrize(
-    ("offer", "status", "reason"),
-    [
-        (OFFER.replace(b"PCMA/8000", b"G729/8000"), 488, events.NO_COMMON_CODEC),
-        (OFFER.replace(b"RTP/AVP", b"RTP/SAVP"), 488, events.NO_COMMON_CODEC),
-        (b"this is no session description", 400, events.BAD_OFFER),
-    ],
-)  # fmt: skip
-async def test_an_offer_that_leads_nowhere_is_refused(
-    offer: bytes, status: int, reason: EndReason
-) -> None:
-    async with call(leg=FakeLeg(offer)) as scene:
-        assert await scene.ended() is reason
-        [(answered, _, warning)] = scene.leg.rejected
-        assert answered == status
-        assert warning
-        assert not scene.leg.answers
 
 
 async def test_without_a_free_port_the_provider_is_asked_to_try_again() -> None:

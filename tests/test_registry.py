@@ -43,7 +43,7 @@ def test_a_call_is_listed_while_it_is_up_and_shows_how_far_it_has_come() -> None
     with registry.admit("a1", trunk="easybell", number_called="+493012345678") as record:
         assert [call.state for call in registry.snapshots()] == [CallState.GREETING]
         record.is_now(CallState.IN_ROOM)
-        record.speaks("PCMA")
+        record.speaks("PCMA", encrypted=True)
         record.enters(room="m-1", server="bbb1", label="xxx-xxx-0594")
         record.measured(packets_lost=3, jitter_ms=1.5)
         [call] = registry.snapshots()
@@ -51,6 +51,7 @@ def test_a_call_is_listed_while_it_is_up_and_shows_how_far_it_has_come() -> None
         assert (call.state, call.codec, call.room, call.server) == (
             CallState.IN_ROOM, "PCMA", "m-1", "bbb1",
         )  # fmt: skip
+        assert call.encrypted
         assert (call.label, call.packets_lost, call.jitter_ms) == ("xxx-xxx-0594", 3, 1.5)
         assert call.duration_s >= 0
         assert (record.id, record.state) == ("a1", CallState.IN_ROOM)

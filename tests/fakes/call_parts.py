@@ -10,15 +10,23 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from dialin.bbb_voice import ConferenceLeg
 from dialin.events import Codec, Digit, DigitSource
-from dialin.media.engine import LegSettings, LegStatistics, MediaRefused, NoMediaPort
+from dialin.media.engine import (
+    LegSettings,
+    LegStatistics,
+    MediaLeg,
+    MediaRefused,
+    NoMediaPort,
+)
+from dialin.negotiation import Negotiation, Terms
 from dialin.pin import Attempts, Outcome
 from dialin.rooms import Room
 from dialin.sip import LegEnd, LegGone
 from dialin.wire import sdp
+from dialin.wire.encryption import Encryption
 from dialin.wire.flow import Flow
 
 CLIP_S = 2.0
@@ -41,6 +49,8 @@ class FakeLeg:
         self.rejected: list[tuple[int, int | None, str | None]] = []
         self.hung_up = 0
         self._ack_sdp = ack_sdp
+        self.on_reoffer: Callable[[bytes | None], bytes | None] = lambda offer: None
+        self.on_reanswer: Callable[[bytes], None] = lambda answer: None
         self.gone_before_ack: LegEnd | None = None
 
     async def answer(self, sdp_bytes: bytes) -> bytes | None:
@@ -73,6 +83,7 @@ class FakeMedia:
         self.digits: asyncio.Queue[Digit] = asyncio.Queue(32)
         self.lost: asyncio.Future[str] = asyncio.get_running_loop().create_future()
         self.settings: list[LegSettings] = []
+        self.refuses: Exception | None = None
         self.started = False
         self.closed = 0
         self.heard: list[str] = []
@@ -80,6 +91,8 @@ class FakeMedia:
         self.bridged_with: FakeMedia | None = None
 
     async def configure(self, settings: LegSettings) -> None:
+        if self.refuses:
+            raise self.refuses
         self.settings.append(settings)
 
     async def start(self) -> None:
@@ -144,7 +157,7 @@ class FakeVoice:
         self.joined.append({"room": room, **arguments})
         seat = FakeSeat()
         self.seats.append(seat)
-        return ConferenceLeg(seat.media, seat.ended, seat)  # type: ignore[arg-type]
+        return ConferenceLeg(seat.media, seat.ended, seat, seat.audio)  # type: ignore[arg-type]
 
 
 class FakeSeat:
@@ -152,6 +165,9 @@ class FakeSeat:
 
     def __init__(self) -> None:
         self.media = FakeMedia(rtp_port=10002)
+        self.audio = Negotiation(
+            cast(MediaLeg, self.media), "192.0.2.1", Terms((Codec.PCMA,), Encryption.OFF)
+        )
         self.ended: asyncio.Future[LegEnd] = asyncio.get_running_loop().create_future()
         self.hung_up = 0
 
