@@ -57,6 +57,11 @@ class TestReading:
         assert audio.attribute("sendrecv") == ""
         assert audio.attribute("ptime") is None
 
+    def test_an_attribute_may_stand_there_several_times(self) -> None:
+        (audio,) = parse(TRUNK + b"a=crypto:1 x\r\na=crypto\r\n").media
+        assert audio.values("crypto") == ("1 x", "")
+        assert audio.values("candidate") == ()
+
     @pytest.mark.parametrize("end", [b"\r\n", b"\n", b"\r", b"\r\n\r\n", b"\n \n", b"  \r\n"])
     def test_lines_end_as_the_peer_likes_and_blank_ones_are_passed_over(self, end: bytes) -> None:
         assert parse(TRUNK.replace(b"\r\n", end)) == parse(TRUNK)
