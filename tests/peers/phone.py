@@ -11,12 +11,14 @@ import asyncio
 import secrets
 import socket
 from collections.abc import Sequence
+from itertools import repeat
 from types import TracebackType
 from typing import Self
 
 import pytest
 
 from dialin.events import Codec
+from dialin.media.playout import SILENCE
 from dialin.wire.message import Request, Response, parse
 from dialin.wire.sdp import SessionDescription
 from tests.peers.clips import Clips
@@ -168,7 +170,10 @@ class Phone:
         [audio] = answer.media
         host = answer.host_of(audio)
         assert host is not None
-        self.rtp.send_to(host, audio.port, int(audio.formats[0]))
+        payload_type = int(audio.formats[0])
+        self.rtp.send_to(host, audio.port, payload_type)
+        codec = next(codec for codec in Codec if codec.payload_type == payload_type)
+        self.rtp.say(repeat(SILENCE[codec]))  # a phone sends, whether or not somebody speaks
 
     def _asked(self, request: Request) -> None:
         self.send(answer_to(request, 200, tag=None))
