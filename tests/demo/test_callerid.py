@@ -45,6 +45,10 @@ class TestCallerId:
         seen = caller('"mask" <sip:700@x.example>', ("P-Asserted-Identity", f"<tel:{NUMBER}>"))
         assert (seen.name, seen.number) == ("mask", NUMBER)
 
+    def test_an_identity_without_a_user_keeps_the_number_of_from(self) -> None:
+        seen = caller('"mask" <sip:700@x>', ("P-Asserted-Identity", '"Ann" <sip:x.example>'))
+        assert (seen.name, seen.number) == ("Ann", "700")
+
     def test_of_two_identities_the_asserted_one_beats_the_remote_party(self) -> None:
         seen = caller(
             '"mask" <sip:700@x.example>',

@@ -90,7 +90,7 @@ class TestCompound:
 
     def test_unknown_packets_are_passed_over(self) -> None:
         feedback = bytes.fromhex("81ce0002 00000001 00000002")  # payload-specific, RFC 4585
-        extended = bytes.fromhex("80cf0001 00000001")  # extended report, RFC 3611
+        extended = bytes.fromhex("81cf0002 00000001 01026162")  # extended report, RFC 3611
         data = bytes(ReceiverReport(1)) + feedback + extended + bytes(Goodbye((1,)))
         assert rtcp.parse_compound(data) == (ReceiverReport(1), Goodbye((1,)))
 
@@ -99,9 +99,14 @@ class TestCompound:
         data = b"\x81\xca\x00\x04\0\0\0\x05" + items + bytes(-len(items) % 4)
         assert rtcp.parse_compound(data) == (SourceDescription(5, "cn"),)
 
+    def test_a_cname_may_end_with_the_packet(self) -> None:
+        data = bytes.fromhex("81ca0002 00000005 01026162")
+        assert rtcp.parse_compound(data) == (SourceDescription(5, "ab"),)
+
     @pytest.mark.parametrize(
         "body",
         [
+            "81ca0003 00000005 00000000 01026162",  # one behind the end of the list
             "80ca0000",  # no source at all
             "81ca0002 00000005 02000000",  # no CNAME among the items
             "81ca0002 00000005 01090000",  # a CNAME that goes beyond the end
@@ -156,6 +161,7 @@ class TestSharedPort:
     @given(PACKETS)
     def test_rtcp_is_told_from_rtp_by_its_second_octet(self, packet: rtcp.Packet) -> None:
         assert rtcp.is_rtcp(bytes(packet))
+        assert rtcp.is_rtcp(bytes(packet)[:2])
 
     @pytest.mark.parametrize("payload_type", [0, 8, 9, 63, 96, 101, 127])
     @pytest.mark.parametrize("marker", [False, True])

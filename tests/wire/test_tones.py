@@ -173,7 +173,7 @@ class TestNoKeys:
     def test_frequencies_three_and_a_half_per_cent_off_are_none(self, off_hz: float) -> None:
         assert heard(keyed(KEYS, off_hz=off_hz)) == ""
 
-    @pytest.mark.parametrize("twist_db", [-12, 12])
+    @pytest.mark.parametrize("twist_db", [-12, -10.2, 10.2, 12])
     def test_a_pair_too_unequal_is_none(self, twist_db: float) -> None:
         assert heard(keyed(KEYS, low_dbm0=-16 + twist_db, high_dbm0=-16)) == ""
 
@@ -181,6 +181,13 @@ class TestNoKeys:
         parts = [(770.0, 6000.0), (1336.0, 6000.0)]
         assert heard(sines(parts, 100)) == "5"
         assert heard(sines([*parts, (2672.0, 3000.0)], 100)) == ""
+
+    @pytest.mark.parametrize("beside", [(770.0, 3000.0), (1336.0, 3000.0)])
+    def test_a_third_tone_beside_one_of_the_two_is_a_voice(
+        self, beside: tuple[float, float]
+    ) -> None:
+        assert heard(sines([(697, 6000), (1209, 6000)], 100)) == "1"
+        assert heard(sines([(697, 6000), (1209, 6000), beside], 100)) == ""
 
     @pytest.mark.parametrize("hz", [*range(300, 3400, 50), 697, 941, 1209, 1633])
     def test_one_sine_is_none(self, hz: int) -> None:
@@ -263,5 +270,10 @@ class TestSilenceIsCheap:
         monkeypatch.setattr(detector, "_decode", None)
         assert detector.feed(bytes([g711.ULAW_SILENCE]) * FRAME) == []
 
-    def test_a_pause_is_counted_until_the_key_is_up(self) -> None:
-        assert heard(keyed("55", on_ms=60, off_ms=60)) == "55"
+    @pytest.mark.parametrize(("on_ms", "off_ms"), [(60, 60), (82.5, 57.5)])
+    def test_a_pause_is_counted_until_the_key_is_up(self, on_ms: float, off_ms: float) -> None:
+        assert heard(keyed("55", on_ms=on_ms, off_ms=off_ms)) == "55"
+
+    def test_two_blips_with_silence_between_are_no_key(self) -> None:
+        blip = tones.BLOCK / 8
+        assert heard(keyed("55", on_ms=blip, off_ms=40 - blip)) == ""
