@@ -200,13 +200,20 @@ class AgentCore:
         params = Params((("rport", None), ("branch", branch)))
         return Via(local.transport, local.host, local.port, params)
 
-    def about_us(self, local: LocalAddress) -> tuple[tuple[str, str], ...]:
+    def about_us(
+        self, local: LocalAddress, *, is_sips: bool = False
+    ) -> tuple[tuple[str, str], ...]:
         """What INVITE and its 2xx say of us: where we are reached and what we understand.
 
         No Supported: we offer no extension, 100rel and timer among them.
         """
-        transport = "" if local.transport == "UDP" else f";transport={local.transport.lower()}"
-        return (("Contact", f"<sip:dialin@{local.host_port}{transport}>"), ALLOW)
+        if is_sips:  # RFC 5630 §3.1.4: the scheme says TLS, so no transport does
+            contact = f"<sips:dialin@{local.host_port}>"
+        elif local.transport == "UDP":
+            contact = f"<sip:dialin@{local.host_port}>"
+        else:
+            contact = f"<sip:dialin@{local.host_port};transport={local.transport.lower()}>"
+        return (("Contact", contact), ALLOW)
 
     def retry_after(self) -> tuple[str, str]:
         """A moment of 0 to 10 s (RFC 3261 §14.2)."""

@@ -88,7 +88,7 @@ class Dialog:
             route_set=_record_route(request),
             local_cseq=None,
             remote_cseq=request.cseq.number,
-            is_secure=_is_sips(request.uri),
+            is_secure=is_sips(request.uri),
         )
 
     @classmethod
@@ -106,7 +106,7 @@ class Dialog:
             route_set=_if_readable(_record_route, response, NO_ROUTES)[::-1],
             local_cseq=request.cseq.number,
             remote_cseq=None,
-            is_secure=_is_sips(request.uri),
+            is_secure=is_sips(request.uri),
         )
 
     def confirm(self, response: Response) -> None:
@@ -155,6 +155,11 @@ class Dialog:
     ) -> Request:
         """The ACK to a 2xx: the number of its INVITE, a Via of its own (§13.2.2.4)."""
         return self._request("ACK", invite_cseq, via, headers, body)
+
+    @property
+    def wants_sips(self) -> bool:
+        """Whether our Contact has to be a `sips` URI too (§8.1.1.8, §12.1.1)."""
+        return self.is_secure or is_sips(self.next_hop())
 
     def next_hop(self) -> str:
         """The URI of where requests have to be sent: the nearest route, or the target (§8.1.2)."""
@@ -221,7 +226,8 @@ def _readable(address: Address) -> str:
     return address.uri_text
 
 
-def _is_sips(uri: str) -> bool:
+def is_sips(uri: str) -> bool:
+    """Whether a URI asks for TLS all the way (§26.2.2)."""
     return uri[:5].lower() == "sips:"
 
 

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from dialin.wire.agent_core import BRANCH_BITS, TAG_BITS, AgentCore
 from dialin.wire.agent_events import Answered, By, LocalAddress, Progress
 from dialin.wire.content import UnsupportedContent, session_description
-from dialin.wire.dialog import FIRST_CSEQ, MAX_FORWARDS, Dialog
+from dialin.wire.dialog import FIRST_CSEQ, MAX_FORWARDS, Dialog, is_sips
 from dialin.wire.flow import Flow
 from dialin.wire.header import Address, Params
 from dialin.wire.message import Headers, Request, Response
@@ -215,7 +215,7 @@ def _invite(core: AgentCore, invitation: Invitation, local: LocalAddress) -> Req
         ("To", f"<{invitation.uri}>"),
         ("Call-ID", core.token(BRANCH_BITS)),
         ("CSeq", f"{FIRST_CSEQ} INVITE"),
-        *core.about_us(local),
+        *core.about_us(local, is_sips=is_sips(invitation.uri)),
         ("User-Agent", core.user_agent),
         *invitation.headers,
         SDP_TYPE,

@@ -50,7 +50,7 @@ class IncomingCallLeg:
         self._last_provisional = (status, sdp)
         body_type = () if sdp is None else (SDP_TYPE,)
         self._respond(
-            status, now, (*self._core.about_us(self._invite.local), *body_type), sdp or b""
+            status, now, (*self._session.about_us(self._invite.local), *body_type), sdp or b""
         )
         self._core.alarms.set(self, now + PROVISIONAL_EVERY_S)
 

@@ -154,7 +154,7 @@ class Session:
     def _take_update(self, update: Received, now: float) -> None:
         if session_description(update.request) is None:
             self.dialog.refresh_target(update.request)
-            self._respond(update, 200, now, self._core.about_us(self._local))
+            self._respond(update, 200, now, self.about_us(self._local))
         else:
             self._take_reoffer(update, now)
 
@@ -240,6 +240,10 @@ class Session:
 
     # How it is said
 
+    def about_us(self, local: LocalAddress) -> tuple[tuple[str, str], ...]:
+        """Where we are reached in this dialog, and what we understand."""
+        return self._core.about_us(local, is_sips=self.dialog.wants_sips)
+
     def _respond(
         self,
         received: Received,
@@ -257,7 +261,7 @@ class Session:
             200,
             now,
             to_tag=self.local_tag,
-            headers=(*self._core.about_us(received.local), SDP_TYPE, *headers),
+            headers=(*self.about_us(received.local), SDP_TYPE, *headers),
             body=sdp,
         )
 
