@@ -2,17 +2,22 @@
 """The signalling shell: sockets and one timer around the user agent of `dialin.wire`.
 
 `endpoint` opens addresses and places calls, `legs` are what a call sees, `udp` and `tcp` carry the
-octets. What is said in SIP, and when it is said again, is the business of `dialin.wire.agent`;
-what a session description means, of `dialin.wire.sdp`.
+octets, `tls` says whom we believe, `faults` why a connection cannot be had. What is said in SIP,
+and when it is said again, is the business of `dialin.wire.agent`; what a session description
+means, of `dialin.wire.sdp`.
 """
 
 from dialin.sip.addresses import Listen
 from dialin.sip.counters import SipCounters
 from dialin.sip.endpoint import SipEndpoint
+from dialin.sip.faults import Fault
 from dialin.sip.legs import IncomingLeg, LegGone, OutgoingLeg, Refused, RequestFailed
+from dialin.sip.tls import Certificate, TlsTarget
 from dialin.wire.agent_events import LegEnd
 
 __all__ = [
+    "Certificate",
+    "Fault",
     "IncomingLeg",
     "LegEnd",
     "LegGone",
@@ -22,4 +27,5 @@ __all__ = [
     "RequestFailed",
     "SipCounters",
     "SipEndpoint",
+    "TlsTarget",
 ]

@@ -10,9 +10,10 @@ from __future__ import annotations
 import ipaddress
 import socket
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from dialin.errors import OperatorError
+from dialin.sip.tls import Certificate
 from dialin.wire.agent_events import LocalAddress
 from dialin.wire.flow import Flow
 
@@ -29,11 +30,13 @@ class Listen:
     """One address that we take signalling on."""
 
     transport: str
-    """`UDP` or `TCP`."""
+    """`UDP`, `TCP` or `TLS`."""
     host: str
     """A literal IP address; `0.0.0.0` and `::` stand for all of ours."""
     port: int
     """The port; 0 lets the kernel choose."""
+    certificate: Certificate | None = field(default=None, compare=False)
+    """What we prove ourselves with; for TLS."""
 
     def __str__(self) -> str:
         host = f"[{self.host}]" if ":" in self.host else self.host
@@ -93,6 +96,10 @@ class Routes:
 
     def __init__(self) -> None:
         self._known: dict[str, str] = {}
+
+    def own_host(self, host: str) -> str:
+        """Our address on the way to a far end. Raises OperatorError when there is no route."""
+        return self._towards(host)
 
     def choose(self, listening: Iterable[Listen], flow: Flow) -> Listen:
         """The listening address that a flow is served from: the one on the route, or all of ours,

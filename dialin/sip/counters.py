@@ -20,6 +20,8 @@ class SipCounters:
     """Datagrams from sources that are not allowed, dropped unread."""
     refused_connections: int = 0
     """Connections from sources that are not allowed, or beyond a source's share."""
+    failed_handshakes: int = 0
+    """Connections to us that did not come through the TLS handshake."""
     slow_connections: int = 0
     """Connections closed because a message was not complete in time, or nobody read our answers."""
     malformed: int = 0

@@ -12,14 +12,17 @@ import asyncio
 import logging
 import secrets
 from collections.abc import Callable, Iterable, Sequence
+from dataclasses import replace
 from itertools import count
 from types import TracebackType
 
 from dialin.errors import OperatorError
-from dialin.sip.addresses import Listen, Routes, is_literal
+from dialin.sip.addresses import Listen, Routes, family_of, is_literal
 from dialin.sip.counters import SipCounters
+from dialin.sip.faults import Fault
 from dialin.sip.legs import IncomingLeg, OutgoingLeg, RequestFailed
 from dialin.sip.tcp import PING, Connections
+from dialin.sip.tls import OwnCertificates, TlsTarget
 from dialin.sip.udp import UdpSocket
 from dialin.wire.agent import UserAgent
 from dialin.wire.agent_core import Output
@@ -34,7 +37,7 @@ from dialin.wire.agent_events import (
     Unanswered,
 )
 from dialin.wire.asking import Enquiry
-from dialin.wire.flow import Flow
+from dialin.wire.flow import DEFAULT_PORTS, Flow
 from dialin.wire.invite_client import Invitation
 from dialin.wire.login import Login
 from dialin.wire.message import MalformedMessage, Message, Request, Response, parse
@@ -247,6 +250,25 @@ class SipEndpoint:
         else:
             waiting.set_result(reply)
 
+    # TLS
+
+    @property
+    def certificates(self) -> OwnCertificates:
+        """What those who connect to us by TLS are shown."""
+        return self._tcp.certificates
+
+    def trust(self, host: str, port: int, target: TlsTarget) -> None:
+        """What a server at this address or network has to prove before we write anything to it.
+
+        Port 0 means any. Nothing is ever sent by TLS to where nothing is trusted. Raises
+        OperatorError where a file cannot be used.
+        """
+        self._tcp.trusted.trust(host, port, target)
+
+    def fault(self, flow: Flow) -> Fault | None:
+        """Why the last connection to this far end did not come to stand; None if it did."""
+        return self._tcp.faults.last(flow)
+
     # Ways that stay open
 
     async def ping(self, flow: Flow, within_s: float) -> bool:
@@ -294,8 +316,20 @@ class SipEndpoint:
         return flow
 
     def local_address(self, flow: Flow) -> LocalAddress:
-        """Where this flow's far end reaches us. Raises OperatorError when there is no way."""
+        """Where this flow's far end reaches us. Raises OperatorError when there is no way.
+
+        Without a certificate of our own we do not listen for TLS: then it is by our connection.
+        """
+        if flow.transport == "TLS" and not self._listens_for(flow):
+            host, port = self._tcp.own_end(flow, self._routes.own_host(flow.host))
+            return LocalAddress("TLS", host, port)
         return self._routes.reached_at(self._listening_for(flow), flow)
+
+    def _listens_for(self, flow: Flow) -> bool:
+        family = family_of(flow.host)
+        return any(
+            at.transport == flow.transport and family_of(at.host) == family for at in self.addresses
+        )
 
     def _listening_for(self, flow: Flow) -> Listen:
         if socket := self._udp.get(flow.connection):
@@ -353,7 +387,19 @@ class SipEndpoint:
 
     def _send(self, send: Send) -> None:
         _log("sent", send.message, send.flow)
-        self._send_octets(bytes(send.message), send.flow)
+        self._send_octets(bytes(send.message), self._way_of(send))
+
+    def _way_of(self, send: Send) -> Flow:
+        """The flow itself; for a response whose connection is gone, where its Via says.
+
+        RFC 3261 §18.2.2: the address that the request came from, and the port of the Via.
+        """
+        message, flow = send.message, send.flow
+        if isinstance(message, Request) or not flow.connection or not flow.is_reliable:
+            return flow
+        if self._tcp.find(flow):
+            return flow
+        return replace(flow, port=message.via.port or DEFAULT_PORTS[flow.transport])
 
     def _send_octets(self, data: bytes, flow: Flow) -> None:
         if flow.is_reliable:

@@ -1,23 +1,35 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""SIP over TCP: listening, connecting, and one framer for each connection.
+"""SIP over TCP and TLS: listening, connecting, and one framer for each connection.
 
 A connection is used for as long as it lives, in both directions: responses and the requests of a
-dialog go back by the connection that the dialog came by. Cutting the stream into messages is done
-by `dialin.wire.framing`; what the messages mean is left to `endpoint`.
+dialog go back by the connection that the dialog came by. Over TLS nothing is written before the
+handshake is done and the far end has proved its name. Cutting the stream into messages is done by
+`dialin.wire.framing`; whom TLS believes is decided in `tls`, who may knock there in `door`; what
+the messages mean is left to `endpoint`.
 """
 
 from __future__ import annotations
 
 import asyncio
+import socket
 from collections import Counter
 from collections.abc import Iterator
-from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Protocol, cast
 
-from dialin.sip.addresses import BACKLOG, Listen, address_of, bound_socket
+from dialin.errors import OperatorError
+from dialin.sip.addresses import BACKLOG, Listen, address_of, bound_socket, family_of
 from dialin.sip.counters import SipCounters
+from dialin.sip.door import Door
+from dialin.sip.faults import NOT_CONFIGURED, Faults, fault_of
+from dialin.sip.tls import (
+    HANDSHAKE_WITHIN_S,
+    SHUTDOWN_WITHIN_S,
+    OwnCertificates,
+    TrustBook,
+    Trusted,
+)
 from dialin.wire.flow import Flow
 from dialin.wire.framing import KeepAlive, StreamFramer
 from dialin.wire.message import MalformedMessage
@@ -32,6 +44,9 @@ MAX_UNREAD_BYTES = 256 * 1024
 """What may wait for a peer that does not read."""
 MAX_WAITING = 64
 """Messages that may wait for a connection to stand."""
+MILLISECONDS = 1000
+UNHEARD_WITHIN_S = 20
+"""How long the kernel repeats what nobody acknowledges before the connection is dead."""
 PING, PONG = b"\r\n\r\n", b"\r\n"
 """RFC 5626 §4.4.1: CRLF answers CRLF CRLF."""
 
@@ -52,11 +67,27 @@ class Listener(Protocol):
         """What was sent to this flow has not arrived, or cannot be answered by it any more."""
 
 
-class Connection(asyncio.Protocol):
-    """One TCP connection, ours or theirs."""
+Peer = tuple[str, str, int]
+"""Transport, address and port of a far end."""
 
-    def __init__(self, connections: Connections, number: int, *, is_ours: bool) -> None:
+
+def _peer(flow: Flow) -> Peer:
+    return flow.transport, flow.host, flow.port
+
+
+def _notice_silence(sock: socket.socket) -> None:
+    """Let the kernel find out that a far end is gone without a word (RFC 5482)."""
+    sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, UNHEARD_WITHIN_S * MILLISECONDS)
+
+
+class Connection(asyncio.Protocol):
+    """One TCP or TLS connection, ours or theirs."""
+
+    def __init__(
+        self, connections: Connections, number: int, transport: str, *, is_ours: bool
+    ) -> None:
         self._connections = connections
+        self._transport_name = transport
         self._framer = StreamFramer()
         self._number = number
         self.is_ours = is_ours
@@ -64,22 +95,28 @@ class Connection(asyncio.Protocol):
         self.gone: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         """Done when the connection is no more. Never raises."""
         self._deadline: asyncio.TimerHandle | None = None
+        self._has_heard = False
         self._pongs: list[asyncio.Future[bool]] = []
         self._transport: asyncio.Transport
         self.flow: Flow
         """The path it stands for."""
+        self.own_end: tuple[str, int]
+        """Our address and port."""
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Take the connection, unless its source has no business here."""
         self._transport = cast(asyncio.Transport, transport)
         host, port = transport.get_extra_info("peername")[:2]
-        self.flow = Flow("TCP", host, port, self._number)
+        self.own_end = transport.get_extra_info("sockname")[:2]
+        self.flow = Flow(self._transport_name, host, port, self._number)
+        _notice_silence(transport.get_extra_info("socket"))
         self._transport.set_write_buffer_limits(high=MAX_UNREAD_BYTES)
         if not self._connections.admit(self):
             self._transport.abort()
 
     def data_received(self, data: bytes) -> None:
         """Hand on each message that is complete."""
+        self._has_heard = True
         listener = self._connections.listener
         try:
             pieces = self._framer.feed(data)
@@ -138,6 +175,9 @@ class Connection(asyncio.Protocol):
             self._deadline.cancel()
         self._ponged(is_alive=False)
         self.gone.set_result(None)
+        if self.is_ours and exc and not self._has_heard:
+            # TLS 1.3 lets a client write before the server has judged its certificate.
+            self._connections.faults.record(self.flow, fault_of(exc))
         self._connections.forget(self)
 
     def send(self, data: bytes) -> None:
@@ -150,7 +190,7 @@ class Connection(asyncio.Protocol):
 
 
 class Connections:
-    """All TCP connections, ours and theirs, and the sockets that new ones come by."""
+    """All stream connections, ours and theirs, and the sockets that new ones come by."""
 
     def __init__(self, listener: Listener, counters: SipCounters, numbers: Iterator[int]) -> None:
         self.listener = listener
@@ -159,40 +199,85 @@ class Connections:
         """What is counted."""
         self.addresses: list[Listen] = []
         """Where we listen, real ports included."""
+        self.certificates = OwnCertificates()
+        """What those who connect to us by TLS are shown."""
+        self.trusted = TrustBook()
+        """What those whom we connect to by TLS have to prove."""
+        self.faults = Faults()
+        """Why the last attempts failed."""
         self._numbers = numbers
         self._servers: list[asyncio.Server] = []
+        self._doors: list[Door] = []
         self._by_number: dict[int, Connection] = {}
-        self._by_peer: dict[tuple[str, int], Connection] = {}
+        self._by_peer: dict[Peer, Connection] = {}
         self._per_source: Counter[str] = Counter()
-        self._connecting: dict[tuple[str, int], _Attempt] = {}
+        self._connecting: dict[Peer, _Attempt] = {}
+        self._own_ends: dict[Peer, tuple[str, int]] = {}
+        """Where our connections to a peer begin, if its answers have no other way."""
+        self._kept: dict[Peer, socket.socket] = {}
+        """Sockets at these ends for connections to come."""
         self._is_closed = False
         self._all_gone = asyncio.Event()
 
     async def listen(self, listen: Listen) -> None:
         """Take connections at this address. Raises OperatorError."""
+        if listen.transport == "TLS":
+            self._open_door(listen)
+            return
         sock = bound_socket(listen)
         self.addresses.append(address_of(sock, "TCP"))
         server = await asyncio.get_running_loop().create_server(
-            partial(self._new_connection, is_ours=False), sock=sock, backlog=BACKLOG
+            partial(self._new_connection, "TCP", is_ours=False), sock=sock, backlog=BACKLOG
         )
         self._servers.append(server)
 
-    def _new_connection(self, *, is_ours: bool) -> Connection:
-        return Connection(self, next(self._numbers), is_ours=is_ours)
+    def _open_door(self, listen: Listen) -> None:
+        if listen.certificate is None:
+            raise OperatorError(
+                f"{listen} has no certificate.", "Name one, and its key, with the address."
+            )
+        door = Door(listen, self.certificates.context(listen.certificate), self)
+        self._doors.append(door)
+        self.addresses.append(door.address)
+
+    def _new_connection(self, transport: str, *, is_ours: bool) -> Connection:
+        return Connection(self, next(self._numbers), transport, is_ours=is_ours)
+
+    # Who knocks at a door
+
+    def has_room(self, host: str, on_the_way: int) -> bool:
+        """Whether one more from this address may come in, besides those on the way."""
+        has_room = self._is_welcome(host, on_the_way)
+        if not has_room:
+            self.counters.refused_connections += 1
+        return has_room
+
+    def new_guest(self) -> Connection:
+        """A connection that came through a door."""
+        return self._new_connection("TLS", is_ours=False)
+
+    def turned_away(self, flow: Flow, error: OSError) -> None:
+        """Somebody's handshake with us failed."""
+        self.counters.failed_handshakes += 1
+        self.faults.record(replace(flow, port=0), fault_of(error))
+
+    def _is_welcome(self, host: str, on_the_way: int = 0) -> bool:
+        has_share = self._per_source[host] + on_the_way < MAX_CONNECTIONS_PER_SOURCE
+        return has_share and self.listener.hears(host) and not self._is_closed
 
     def admit(self, connection: Connection) -> bool:
         """Whether the connection may stay: its source is allowed, and within its share."""
         flow = connection.flow
-        is_welcome = connection.is_ours or (
-            self._per_source[flow.host] < MAX_CONNECTIONS_PER_SOURCE
-            and self.listener.hears(flow.host)
-        )
-        if not is_welcome or self._is_closed:
+        if self._is_closed or not (connection.is_ours or self._is_welcome(flow.host)):
             self.counters.refused_connections += 1
             return False
         self._by_number[flow.connection] = connection
-        self._by_peer[flow.host, flow.port] = connection
+        if connection.is_ours or flow.transport == "TCP":
+            # Who came to us by TLS has proved nothing, whatever port that came from: it gets
+            # answers, and requests of its own dialogs.
+            self._by_peer[_peer(flow)] = connection
         self._per_source[flow.host] += 1
+        self.faults.clear(flow if connection.is_ours else replace(flow, port=0))
         return True
 
     def forget(self, connection: Connection) -> None:
@@ -200,7 +285,8 @@ class Connections:
         flow = connection.flow
         if self._by_number.pop(flow.connection, None) is None:
             return
-        self._by_peer.pop((flow.host, flow.port), None)
+        if self._by_peer.get(_peer(flow)) is connection:
+            del self._by_peer[_peer(flow)]
         self._per_source -= Counter({flow.host: 1})  # keeps no zeros
         if not self._is_closed:
             self.listener.connection_failed(flow)
@@ -209,7 +295,7 @@ class Connections:
 
     def send(self, data: bytes, flow: Flow) -> None:
         """Write to the flow's connection, or to one with that peer, or to a new one."""
-        peer = (flow.host, flow.port)
+        peer = _peer(flow)
         if connection := self._by_number.get(flow.connection) or self._by_peer.get(peer):
             connection.send(data)
             return
@@ -226,33 +312,101 @@ class Connections:
         """The connection that a flow names by its number."""
         return self._by_number.get(flow.connection)
 
-    async def _connect(self, peer: tuple[str, int], attempt: _Attempt) -> None:
-        loop = asyncio.get_running_loop()
-        factory = partial(self._new_connection, is_ours=True)
+    # Connections of ours
+
+    def own_end(self, flow: Flow, host: str) -> tuple[str, int]:
+        """Where our connection to this peer begins or will begin, `host` being our address there.
+
+        Such an end is kept over reconnections: it is where the peer believes us to be. Raises
+        OperatorError when there is none left.
+        """
+        if connection := self.find(flow):
+            return connection.own_end
+        peer = _peer(flow)
+        if peer not in self._own_ends:
+            self._kept[peer] = bound_socket(Listen("TLS", host, 0))
+            self._own_ends[peer] = self._kept[peer].getsockname()[:2]
+        return self._own_ends[peer]
+
+    async def _connect(self, peer: Peer, attempt: _Attempt) -> None:
+        flow = Flow(*peer)
         connection: Connection | None = None
         try:
-            with suppress(OSError, TimeoutError):
-                async with asyncio.timeout(CONNECT_WITHIN_S):
-                    # A literal address: asyncio asks no resolver.
-                    _, connection = await loop.create_connection(factory, *peer)
+            async with asyncio.timeout(CONNECT_WITHIN_S):
+                connection = await self._dialled(flow)
+        except OSError as error:  # TimeoutError and ssl.SSLError are such
+            trusted = self._trusted(flow)
+            self.faults.record(
+                flow, fault_of(error, server_name=trusted.server_name if trusted else "")
+            )
         finally:
             del self._connecting[peer]
         if connection is None:
             self.counters.unsent += len(attempt.waiting)
-            self.listener.connection_failed(Flow("TCP", *peer))
+            self.listener.connection_failed(flow)
             return
         for data in attempt.waiting:
             connection.send(data)
+
+    async def _dialled(self, flow: Flow) -> Connection | None:
+        """A connection that stands, its far end proved; None if nobody knows how to prove it."""
+        loop = asyncio.get_running_loop()
+        factory = partial(self._new_connection, flow.transport, is_ours=True)
+        if flow.transport == "TCP":
+            # A literal address: asyncio asks no resolver.
+            _, connection = await loop.create_connection(factory, flow.host, flow.port)
+            return connection
+        trusted = self._trusted(flow)
+        if trusted is None:
+            self.faults.record(flow, NOT_CONFIGURED)
+            return None
+        _, connection = await loop.create_connection(
+            factory,
+            sock=await self._reached(flow),
+            ssl=trusted.context,
+            server_hostname=trusted.server_name,
+            ssl_handshake_timeout=HANDSHAKE_WITHIN_S,
+            ssl_shutdown_timeout=SHUTDOWN_WITHIN_S,
+        )
+        return connection
+
+    def _trusted(self, flow: Flow) -> Trusted | None:
+        return self.trusted.find(flow.host, flow.port) if flow.transport == "TLS" else None
+
+    async def _reached(self, flow: Flow) -> socket.socket:
+        """A socket that is connected, from the end that the peer knows if there is one."""
+        peer = _peer(flow)
+        sock = self._kept.pop(peer, None) or self._socket_at(self._own_ends.get(peer), flow)
+        try:
+            await asyncio.get_running_loop().sock_connect(sock, (flow.host, flow.port))
+        except BaseException:
+            sock.close()
+            raise
+        return sock
+
+    def _socket_at(self, own_end: tuple[str, int] | None, flow: Flow) -> socket.socket:
+        if own_end:
+            try:
+                return bound_socket(Listen("TLS", *own_end))
+            except OperatorError:  # somebody else has it by now
+                del self._own_ends[_peer(flow)]
+        sock = socket.socket(family_of(flow.host), socket.SOCK_STREAM)
+        sock.setblocking(False)
+        return sock
 
     async def close(self) -> None:
         """Close everything, now; returns when nothing is left."""
         self._is_closed = True
         for server in self._servers:
             server.close()
+        for door in self._doors:
+            await door.close()
         attempts = [attempt.task for attempt in self._connecting.values() if attempt.task]
         for task in attempts:
             task.cancel()
         await asyncio.gather(*attempts, return_exceptions=True)
+        for sock in self._kept.values():
+            sock.close()
         for connection in self._by_number.values():
             connection.close()
         if self._by_number:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import socket
 from contextlib import suppress
+from ssl import SSLContext
 from types import TracebackType
 
 from dialin.wire.framing import StreamFramer
@@ -85,6 +86,8 @@ class TcpPeer:
         self._framer = StreamFramer()
         self._pieces: list[object] = []
         self.host, self.port = writer.get_extra_info("sockname")[:2]
+        self.far_port: int = writer.get_extra_info("peername")[1]
+        """The other end's port."""
 
     @classmethod
     async def connect(cls, host: str, port: int) -> TcpPeer:
@@ -94,6 +97,11 @@ class TcpPeer:
     def send(self, data: bytes) -> None:
         """Write octets."""
         self._writer.write(data)
+
+    @property
+    def certificate_ends(self) -> str:
+        """When the certificate ends that the other end has proved itself with."""
+        return str(self._writer.get_extra_info("peercert")["notAfter"])
 
     async def raw(self) -> bytes:
         """Whatever comes next; empty at the end of the stream, however it ends."""
@@ -134,7 +142,7 @@ class TcpPeer:
     async def close(self) -> None:
         """Close the connection."""
         self._writer.close()
-        with suppress(ConnectionError):
+        with suppress(OSError):
             await self._writer.wait_closed()
 
 
@@ -148,9 +156,13 @@ class TcpServer:
         self.port = 0
 
     async def __aenter__(self) -> TcpServer:
-        self._server = await asyncio.start_server(self._take, "127.0.0.1", 0)
-        self.port = self._server.sockets[0].getsockname()[1]
+        await self.listen()
         return self
+
+    async def listen(self, *, ssl: SSLContext | None = None) -> None:
+        """Take connections, as TLS where there is a context."""
+        self._server = await asyncio.start_server(self._take, "127.0.0.1", 0, ssl=ssl)
+        self.port = self._server.sockets[0].getsockname()[1]
 
     def _take(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         peer = TcpPeer(reader, writer)
