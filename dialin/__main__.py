@@ -8,6 +8,7 @@ that `dialin config` needs no media plane and `--help` is quick.
 from __future__ import annotations
 
 import asyncio
+import json
 import logging
 import os
 import socket
@@ -24,6 +25,7 @@ from dialin.errors import OperatorError
 from dialin.settings import Loaded, Settings, load, pages, refuse_unbuilt
 
 if TYPE_CHECKING:
+    from dialin.check import Step
     from dialin.phone import CallReport
 
 logger = logging.getLogger(__name__)
@@ -164,6 +166,36 @@ def call(
     sys.exit(0 if was_heard else FAILED)
 
 
+@cli.command("check")
+@config_option
+@click.option("--json", "as_json", is_flag=True, help="Print all steps as one JSON object.")
+@click.option(
+    "--trial-call",
+    metavar="ROOM",
+    help="Take a seat in this room for a moment, too: meeting id or PIN.",
+)
+def check_everything(file: Path | None, *, as_json: bool, trial_call: str | None) -> None:
+    """Check settings, machine, trunks and servers; works while the service runs.
+
+    Exit status 1 if a step failed; warnings are none.
+    """
+    from dialin import check as checking
+
+    log.set_up(level="error", form="logfmt")
+    told = (
+        checking.Sheet()
+        if as_json
+        else checking.Sheet(
+            begun=lambda name: click.echo(f"{name} ... ", nl=False),
+            done=lambda step: click.echo("\n".join(line_of(step))),
+        )
+    )
+    asyncio.run(checking.check(told, usual(file), trial_room=trial_call))
+    if as_json:
+        click.echo(json.dumps(told.as_json(), indent=2))
+    sys.exit(FAILED if told.has_failed else 0)
+
+
 @cli.group()
 def config() -> None:
     """Describe, check and show the settings."""
@@ -216,7 +248,19 @@ def check(file: Path | None) -> None:
 
 def loaded_from(file: Path | None) -> Loaded:
     """The settings from a file, or from the usual one if there is none. Raises SettingsError."""
-    return load(file or (DEFAULT_FILE if DEFAULT_FILE.exists() else None))
+    return load(usual(file))
+
+
+def usual(file: Path | None) -> Path | None:
+    """The file that was named, else the usual one if it exists."""
+    return file or (DEFAULT_FILE if DEFAULT_FILE.exists() else None)
+
+
+def line_of(step: Step) -> Iterator[str]:
+    """What a step of the check found, after its name."""
+    yield f"{step.result}: {step.cause}"
+    if step.remedy:
+        yield f"    {step.remedy}"
 
 
 def listening_at(settings: Settings) -> str:

@@ -1,0 +1,220 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""`dialin check`: look at everything that must be right, and say what to do where it is not.
+
+The only part of the check that sees the settings whole: here they become plain arguments. What a
+step looks at stands in `local` and `running` for this machine, in `servers` and `trunks` for
+others; how steps are taken in `steps`. It works beside the running service: what that holds is not
+bound, and its registrations stay.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from contextlib import AsyncExitStack
+from pathlib import Path
+
+import aiohttp
+
+from dialin import app
+from dialin.bbb_api import BbbApi
+from dialin.check.local import (
+    address_is_free,
+    files_are_private,
+    files_suffice,
+    prompts_are_there,
+    rtp_ports_are_free,
+)
+from dialin.check.running import Running, look_for_service, service_is_ready
+from dialin.check.servers import ServerCheck, Trial
+from dialin.check.steps import Finding, Result, Sheet, Step, fail, ok, warn
+from dialin.check.trunks import Account, Line, TrunkCheck
+from dialin.check.ways import Ways, opened_ways
+from dialin.errors import OperatorError
+from dialin.names import Names
+from dialin.settings import Loaded, Settings, load, refuse_unbuilt
+from dialin.settings.base import split_host_port
+from dialin.settings.peers import BbbServerSettings, TrunkSettings
+from dialin.settings.problems import SettingsError, locate
+from dialin.settings.sources import is_for_us, secret_files
+from dialin.sip import Certificate, Listen, TlsTarget
+from dialin.wire.digest import Algorithm
+from dialin.wire.login import Login
+
+__all__ = ["Result", "Sheet", "Step", "check"]
+
+
+async def check(sheet: Sheet, file: Path | None, *, trial_room: str | None = None) -> None:
+    """Take all steps for the settings in a file, or in the environment alone.
+
+    `trial_room` is the meeting id or PIN of a room that a trial call may take a seat in.
+    """
+    try:
+        loaded = load(file)
+    except SettingsError as error:
+        sheet.tell("settings", _problems(error))
+        return
+    sheet.tell("settings", _settings_findings(loaded))
+    settings = loaded.settings
+    await sheet.take("files", files_are_private(_private_files(file, loaded)))
+    await sheet.take(
+        "prompts",
+        prompts_are_there(
+            settings.service.languages, settings.ivr.prompt_folder, settings.media.codecs
+        ),
+    )
+    running = await look_for_service(settings.web.host, settings.web.port)
+    await sheet.take("service", service_is_ready(running))
+    await _check_ports(sheet, settings, running)
+    await sheet.take("open files", files_suffice(settings.service.max_calls))
+    await _check_others(sheet, settings, running, trial_room)
+
+
+def _settings_findings(loaded: Loaded) -> Iterator[Finding]:
+    """That they can be used, or what this version cannot do, and what else is odd about them."""
+    try:
+        refuse_unbuilt(loaded.settings)
+    except SettingsError as error:
+        yield from _problems(error)
+    else:
+        yield ok("They can be used.")
+    for warning in loaded.warnings:
+        cause, _, remedy = warning.partition(". Say ")
+        yield warn(f"{cause.removesuffix('.')}.", f"Say {remedy}" if remedy else "")
+
+
+def _problems(error: SettingsError) -> Iterator[Finding]:
+    for problem in error.problems:
+        origin = f" ({problem.origin})" if problem.origin else ""
+        yield fail(f"{problem.setting}{origin}: {problem.cause}", problem.remedy)
+
+
+def _private_files(file: Path | None, loaded: Loaded) -> Iterator[Path]:
+    """The files that hold secrets: the settings' own if there is one in it, secret files, keys."""
+    origins = loaded.origins.items()
+    if file and any(at == f"file {file}" and locate(path).is_secret for path, at in origins):
+        yield file
+    yield from (secret for secret in secret_files() if is_for_us(secret))
+    for trunk in loaded.settings.trunks.values():
+        if trunk.tls_client_key:
+            yield trunk.tls_client_key
+
+
+async def _check_ports(sheet: Sheet, settings: Settings, running: Running) -> None:
+    """Whether SIP and RTP can be had; what the running service has is left alone."""
+    held = "The service runs and holds what it needs; nothing was bound."
+    for at in _listening(settings):
+        free = _held(held) if running.is_up else address_is_free(at)
+        await sheet.take(f"sip.listen {at}", free)
+    media = settings.media
+    first, last = media.rtp_first_port, media.rtp_last_port
+    await sheet.take(
+        "media ports",
+        _held(held)
+        if running.is_up
+        else rtp_ports_are_free(first, last, settings.service.max_calls),
+    )
+
+
+async def _held(cause: str) -> Finding:
+    return ok(cause)
+
+
+async def _check_others(
+    sheet: Sheet, settings: Settings, running: Running, trial_room: str | None
+) -> None:
+    """All trunks and servers, one after the other."""
+    async with AsyncExitStack() as stack:
+        try:
+            ways = await stack.enter_async_context(opened_ways(_listening(settings)))
+        except OperatorError as error:
+            sheet.tell("sip", [fail(error.cause, error.remedy)])
+            return
+        names = Names()
+        for line in _lines(settings):
+            check = TrunkCheck(line, ways=ways, names=names, service_runs=running.is_up)
+            await check.run(sheet)
+        session = await stack.enter_async_context(aiohttp.ClientSession())
+        trial = await _trial(stack, settings, trial_room) if trial_room else None
+        for server_check in _server_checks(settings, session, ways, trial):
+            await server_check.run(sheet)
+
+
+async def _trial(stack: AsyncExitStack, settings: Settings, room: str) -> Trial:
+    engine = await stack.enter_async_context(app.make_engine(settings))
+    return Trial(room, engine, settings.media.codecs[0])
+
+
+def _listening(settings: Settings) -> list[Listen]:
+    return [Listen(at.transport.upper(), str(at.host), at.port) for at in settings.sip.listen]
+
+
+def _lines(settings: Settings) -> Iterator[Line]:
+    advertised = settings.sip.advertised_address
+    for name, trunk in settings.trunks.items():
+        at = trunk.outbound_proxy or trunk.registrar
+        yield Line(
+            name=name,
+            server=split_host_port(at) if at else None,
+            transport=trunk.transport.upper(),
+            tls=_trunk_tls(trunk),
+            networks=trunk.allowed_sources,
+            account=_account(trunk) if trunk.mode == "register" else None,
+            advertised=str(advertised) if advertised else None,
+        )
+
+
+def _trunk_tls(trunk: TrunkSettings) -> TlsTarget:
+    """The name that a trunk's server has to prove is the one that we send to (RFC 5922 §7.3)."""
+    at = trunk.outbound_proxy or trunk.registrar
+    own = trunk.tls_client_certificate
+    return TlsTarget(
+        server_name=split_host_port(at)[0] if at else trunk.home_domain,
+        ca_file=trunk.tls_ca_file,
+        certificate=Certificate(own, trunk.tls_client_key) if own else None,
+    )
+
+
+def _account(trunk: TrunkSettings) -> Account:
+    domain = trunk.home_domain
+    host = f"[{domain}]" if ":" in domain else domain
+    return Account(
+        address=f"sip:{trunk.username}@{host}",
+        registrar=f"sip:{host}",
+        login=Login(
+            trunk.login,
+            trunk.password.get_secret_value() if trunk.password else "",
+            trunk.realm,
+            _algorithms(trunk.digest_algorithms),
+        ),
+        is_single=trunk.single_registration,
+    )
+
+
+def _algorithms(names: Iterable[str]) -> tuple[Algorithm, ...]:
+    return tuple(Algorithm(name.upper()) for name in names)
+
+
+def _server_checks(
+    settings: Settings, session: aiohttp.ClientSession, ways: Ways, trial: Trial | None
+) -> Iterator[ServerCheck]:
+    voices = app.make_voice_servers(settings)
+    for name, server in settings.bbb_servers.items():
+        yield ServerCheck(
+            _api(name, server, session),
+            str(server.url),
+            voices[name],
+            TlsTarget(server.voice_address, server.voice_tls_ca_file),
+            session=session,
+            ways=ways,
+            trial=trial,
+        )
+
+
+def _api(name: str, server: BbbServerSettings, session: aiohttp.ClientSession) -> BbbApi:
+    return BbbApi(
+        session,
+        name=name,
+        url=str(server.url),
+        secret=server.secret.get_secret_value(),
+        checksum=server.checksum,
+    )

@@ -1,0 +1,280 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Whether each trunk can work: its provider's name, connection, certificate, login, addresses.
+
+The login is tried with a REGISTER that has no Contact: it asks which contacts the registrar has
+and changes none of them (RFC 3261 §10.2.3), so the service that may run beside keeps its
+registration. It is challenged like any other, which tries the password for good.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from ipaddress import IPv4Network, IPv6Network, ip_address
+from typing import TypeAlias
+
+from dialin.check.local import counted, listed
+from dialin.check.steps import Finding, Sheet, fail, ok, warn
+from dialin.check.ways import Ways
+from dialin.errors import PeerError
+from dialin.names import NameNotFound, Names
+from dialin.sip import RequestFailed, TlsTarget
+from dialin.sip.addresses import Routes
+from dialin.sip.faults import fault_of
+from dialin.sip.tls import client_context
+from dialin.wire.agent_events import Replied
+from dialin.wire.asking import Enquiry
+from dialin.wire.flow import Flow
+from dialin.wire.login import CHALLENGES, Login
+from dialin.wire.registration_cause import Cause
+from dialin.wire.x509 import MalformedCertificate, not_after
+
+Network: TypeAlias = IPv4Network | IPv6Network
+
+CONNECT_WITHIN_S = 10.0
+ANSWER_WITHIN_S = 12.0
+EXPIRES_SOON_S = 14 * 86400.0
+"""A certificate that ends sooner should be renewed already."""
+WIDEST = {4: 16, 6: 32}
+"""Prefixes of networks that may well be one provider's; a shorter one holds many strangers."""
+CAUSES = {403: Cause.FORBIDDEN, 404: Cause.UNKNOWN_ACCOUNT, 503: Cause.OVERLOADED}
+"""What a registrar's refusal stands for, as far as it is not just any."""
+
+
+@dataclass(frozen=True, slots=True)
+class Account:
+    """What the provider gave us."""
+
+    address: str
+    """Our address at the provider; it may hold a phone number."""
+    registrar: str
+    """The URI that is asked."""
+    login: Login
+    """How we prove who we are."""
+    is_single: bool
+    """Whether it may be registered at one place only."""
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """One trunk, as far as it can be checked."""
+
+    name: str
+    """Its name in the settings."""
+    server: tuple[str, int | None] | None
+    """Whom we send to: host, and port if DNS is not to say; None if we only wait for calls."""
+    transport: str
+    """UDP, TCP or TLS."""
+    tls: TlsTarget
+    """What a server has to prove, for TLS."""
+    networks: tuple[Network, ...]
+    """Where calls may come from; empty for the addresses of the registrar."""
+    account: Account | None
+    """How we log in; None if we do not."""
+    advertised: str | None
+    """The address that we say we have."""
+
+
+class TrunkCheck:
+    """The steps for one trunk."""
+
+    def __init__(
+        self,
+        line: Line,
+        *,
+        ways: Ways,
+        names: Names,
+        service_runs: bool,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        self._line = line
+        self._name = f"trunks.{line.name}"
+        self._ways = ways
+        self._names = names
+        self._service_runs = service_runs
+        self._clock = clock
+        self._flows: tuple[Flow, ...] = ()
+        self._seen_as = ""
+
+    async def run(self, sheet: Sheet) -> None:
+        """Take all steps that make sense."""
+        line = self._line
+        if line.server and await sheet.take(f"{self._name} name", self._resolves(*line.server)):
+            is_there = line.transport == "UDP" or await sheet.take(
+                f"{self._name} connection", self._connects(self._flows[0])
+            )
+            if is_there and line.account:
+                await sheet.take(
+                    f"{self._name} registration", self._logs_in(line.account, self._flows[0])
+                )
+        await sheet.take(f"{self._name} allowed_sources", self._sources_make_sense())
+        await sheet.take(f"{self._name} NAT", self._address_is_true())
+
+    async def _resolves(self, host: str, port: int | None) -> Finding:
+        try:
+            found = await self._names.find(host, port, self._line.transport)
+        except NameNotFound:
+            return fail(f"{host} has no server for {self._line.transport}.", _remedy_of_name(host))
+        self._flows = found.flows
+        for flow in found.flows:
+            self._ways.expect(flow, self._line.tls)
+        return ok(f"{host}: {listed(found.flows)}.")
+
+    async def _connects(self, flow: Flow) -> Finding:
+        """By a connection of its own, to see the certificate; nothing is said over it."""
+        tls = self._line.tls
+        context = client_context(tls) if flow.transport == "TLS" else None
+        name = tls.server_name if context else None
+        try:
+            async with asyncio.timeout(CONNECT_WITHIN_S):
+                _, writer = await asyncio.open_connection(
+                    flow.host, flow.port, ssl=context, server_hostname=name
+                )
+        except OSError as error:  # ssl.SSLError and TimeoutError are, too
+            fault = fault_of(error, server_name=tls.server_name)
+            return fail(f"{flow}: {fault.sentence}", fault.remedy)
+        try:
+            if context is None:
+                return ok(f"{flow} takes connections. Nothing is encrypted.")
+            return self._judged(writer.get_extra_info("ssl_object").getpeercert(binary_form=True))
+        finally:
+            writer.close()
+            with suppress(OSError):
+                await writer.wait_closed()
+
+    def _judged(self, certificate: bytes) -> Finding:
+        """What is to be said of a certificate whose chain and name OpenSSL found right."""
+        name = self._line.tls.server_name
+        try:
+            ends_at = not_after(certificate)
+        except MalformedCertificate:
+            return warn(f"The certificate for {name} is right; its end is not known.", "")
+        until = datetime.fromtimestamp(ends_at, UTC).date()
+        if ends_at - self._clock() < EXPIRES_SOON_S:
+            return warn(
+                f"The certificate for {name} is right, and ends on {until}.",
+                "Ask whoever runs the server to renew it in time.",
+            )
+        return ok(f"The certificate is for {name}, by a trusted authority, until {until}.")
+
+    async def _logs_in(self, account: Account, flow: Flow) -> Finding:
+        try:
+            first = await self._ask(account, flow, None)
+            is_asked = first.response.status in CHALLENGES
+            replied = await self._ask(account, flow, account.login) if is_asked else first
+        except RequestFailed as failure:
+            if fault := self._ways.sip.fault(flow):
+                return fail(f"{flow}: {fault.sentence}", fault.remedy)
+            cause = Cause(failure.cause)
+            return fail(f"Cannot log in at {flow}: {cause}.", cause.remedy)
+        self._seen_as = _seen_as(replied)
+        status = replied.response.status
+        if status // 100 != 2:
+            cause = CAUSES.get(status, Cause.REFUSED)
+            return fail(f"The registrar at {flow} refuses with {status}: {cause}.", cause.remedy)
+        if not is_asked:
+            return warn(
+                "The registrar answers without asking for the password, so it was not tried.",
+                "Ask the provider whether it knows us by our address.",
+            )
+        return self._taken(account, replied)
+
+    async def _ask(self, account: Account, flow: Flow, login: Login | None) -> Replied:
+        """Ask for the contacts, with no Contact of ours in it: nothing is changed (§10.2.3)."""
+        enquiry = Enquiry(
+            method="REGISTER",
+            uri=account.registrar,
+            from_uri=account.address,
+            to_uri=account.address,
+            login=login,
+            within_s=ANSWER_WITHIN_S,
+        )
+        return await self._ways.sip.ask(enquiry, flow)
+
+    def _taken(self, account: Account, replied: Replied) -> Finding:
+        """The password is right; who is registered?"""
+        try:
+            contacts = len(replied.response.contacts)
+        except PeerError:
+            contacts = 0
+        told = f"The password is right; {counted(contacts, 'contact')} registered."
+        if self._service_runs and not contacts:
+            return warn(
+                f"{told} The service runs, and the registrar does not know where.",
+                "See the service's log; some registrars do not tell what they know.",
+            )
+        if not self._service_runs and contacts and account.is_single:
+            return warn(
+                f"{told} The account can be registered once only, and something else is.",
+                "Stop the other one before the service starts.",
+            )
+        return ok(told)
+
+    async def _sources_make_sense(self) -> Finding:
+        networks = self._line.networks
+        deaf = [flow.host for flow in self._flows if networks and not _holds(networks, flow.host)]
+        if deaf and self._line.account:
+            return warn(
+                f"Calls from {listed(deaf)} would be dropped unread, and the registrar is there.",
+                "Add the network to allowed_sources, or remove the setting.",
+            )
+        wide = [network for network in networks if network.prefixlen < WIDEST[network.version]]
+        if wide:
+            return warn(
+                f"{listed(wide)} holds more than one provider.",
+                "Name the provider's own networks; whoever is in one of them can place calls.",
+            )
+        if not networks:
+            return ok("Those of the registrar.")
+        return ok(f"{counted(len(networks), 'network')}.")
+
+    async def _address_is_true(self) -> Finding:
+        """Whether the address that we write into SIP and SDP is one that we are reached at."""
+        far = self._flows[0].host if self._flows else _first_host(self._line.networks)
+        if far is None:
+            return ok("Not known before a call.")
+        own = Routes().own_host(far)
+        said = self._line.advertised or own
+        if self._seen_as and self._seen_as != said:
+            return warn(
+                f"The provider sees us at {self._seen_as}, and we say {said}.",
+                f"Set sip.advertised_address to {self._seen_as}, and forward the ports of SIP and "
+                "RTP to this machine.",
+            )
+        if said == own and ip_address(own).is_private and ip_address(far).is_global:
+            return warn(
+                f"We say that we are at {own}, which nobody on the internet can reach.",
+                "Set sip.advertised_address to the address that the router has, and forward the "
+                "ports of SIP and RTP to this machine.",
+            )
+        if said != own:
+            return ok(
+                f"We are at {own} and say {said}: the router has to forward the ports of SIP and "
+                "RTP. Whether it does shows in a call only."
+            )
+        return ok(f"We are at {own}, and say so.")
+
+
+def _remedy_of_name(host: str) -> str:
+    """What to do where a name leads nowhere."""
+    return f"{Cause.NAME_NOT_FOUND.remedy} `dig {host} NAPTR` and `dig {host} SRV` show more."
+
+
+def _seen_as(replied: Replied) -> str:
+    """Our address as a server sees it (RFC 3581 §4). PEER-CONTROLLED, so an address or nothing."""
+    with suppress(ValueError):  # PeerError is one
+        return str(ip_address(replied.response.via.received or ""))
+    return ""
+
+
+def _holds(networks: Sequence[Network], host: str) -> bool:
+    return any(ip_address(host) in network for network in networks)
+
+
+def _first_host(networks: Sequence[Network]) -> str | None:
+    """An address out of the trunk's networks, to ask the routing table about."""
+    return str(next(iter(networks[0]))) if networks else None
