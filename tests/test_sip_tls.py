@@ -18,7 +18,7 @@ import pytest
 
 from dialin.errors import OperatorError
 from dialin.sip import Certificate, LegEnd, Listen, OutgoingLeg, TlsTarget, door, tcp
-from dialin.sip.tls import OwnCertificates, TrustBook
+from dialin.sip.tls import OwnCertificates, TrustBook, server_context
 from dialin.wire.flow import Flow
 from dialin.wire.message import Request, parse
 from tests.fakes import tls_peers
@@ -206,6 +206,7 @@ async def test_a_client_certificate_is_shown_to_who_asks(
         bench.sip.trust(HOST, server.port, replace(target, certificate=ours))
         leg = await called(bench, server.port)
         await answered(server, leg)
+        assert list(bench.sip.certificates.expiries()) == [str(ours.file)]
 
 
 @pytest.mark.parametrize(
@@ -713,24 +714,19 @@ async def test_a_renewal_that_went_wrong_changes_nothing(authority: Authority) -
 # Files of ours
 
 
-def test_two_addresses_may_share_a_certificate(certificate: Certificate) -> None:
-    own = OwnCertificates()
-    assert own.context(certificate) is own.context(certificate)
-
-
 def test_key_and_certificate_may_share_a_file(certificate: Certificate, tmp_path: Path) -> None:
     assert certificate.key_file is not None
     both = tmp_path / "both.pem"
     both.write_text(certificate.key_file.read_text() + certificate.file.read_text())
     own = Certificate(both)
-    OwnCertificates().context(own)
+    server_context(own)
     assert own.expires_at() == certificate.expires_at()
 
 
 def test_a_key_that_does_not_fit_is_told_so(authority: Authority, certificate: Certificate) -> None:
     other = authority.issue("other")
     with pytest.raises(OperatorError, match="do not match"):
-        OwnCertificates().context(replace(certificate, key_file=other.key_file))
+        server_context(replace(certificate, key_file=other.key_file))
 
 
 def test_an_encrypted_key_asks_nobody_for_its_password(
@@ -740,7 +736,7 @@ def test_an_encrypted_key_asks_nobody_for_its_password(
     command = ["openssl", "pkey", "-in", str(certificate.key_file), "-aes128"]
     subprocess.run([*command, "-passout", "pass:secret", "-out", locked], check=True)
     with pytest.raises(OperatorError, match="cannot be used"):
-        OwnCertificates().context(replace(certificate, key_file=locked))
+        server_context(replace(certificate, key_file=locked))
 
 
 @pytest.mark.parametrize("text", ["", "no PEM at all", "-----BEGIN CERTIFICATE-----\nAAAA\n"])
@@ -750,13 +746,13 @@ def test_a_file_that_holds_no_certificate_is_told_so(tmp_path: Path, text: str) 
     with pytest.raises(OperatorError, match="cannot be used"):
         Certificate(file).expires_at()
     with pytest.raises(OperatorError, match="cannot be used"):
-        OwnCertificates().context(Certificate(file))
+        server_context(Certificate(file))
     with pytest.raises(OperatorError, match=r"authorities in .* cannot be read"):
-        TrustBook().trust(HOST, 0, TlsTarget(NAME, file))
+        TrustBook(OwnCertificates()).trust(HOST, 0, TlsTarget(NAME, file))
 
 
 def test_one_address_is_one_server(target: TlsTarget) -> None:
-    book = TrustBook()
+    book = TrustBook(OwnCertificates())
     book.trust(HOST, 5061, target)
     book.trust(HOST, 5061, target)
     book.trust(HOST, 5062, replace(target, server_name="other.example.net"))
@@ -775,7 +771,7 @@ def test_one_address_is_one_server(target: TlsTarget) -> None:
     ],
 )
 def test_the_narrowest_expectation_counts(host: str, port: int, expected: str | None) -> None:
-    book = TrustBook()
+    book = TrustBook(OwnCertificates())
     book.trust("192.0.2.0/24", 0, TlsTarget("network"))
     book.trust("192.0.2.1", 0, TlsTarget("host"))
     book.trust("192.0.2.1", 5061, TlsTarget("exact"))

@@ -254,7 +254,7 @@ class SipEndpoint:
 
     @property
     def certificates(self) -> OwnCertificates:
-        """What those who connect to us by TLS are shown."""
+        """What we prove ourselves with by TLS."""
         return self._tcp.certificates
 
     def trust(self, host: str, port: int, target: TlsTarget) -> None:

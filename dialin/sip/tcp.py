@@ -29,6 +29,7 @@ from dialin.sip.tls import (
     OwnCertificates,
     TrustBook,
     Trusted,
+    server_context,
 )
 from dialin.wire.flow import Flow
 from dialin.wire.framing import KeepAlive, StreamFramer
@@ -200,8 +201,8 @@ class Connections:
         self.addresses: list[Listen] = []
         """Where we listen, real ports included."""
         self.certificates = OwnCertificates()
-        """What those who connect to us by TLS are shown."""
-        self.trusted = TrustBook()
+        """What we prove ourselves with by TLS."""
+        self.trusted = TrustBook(self.certificates)
         """What those whom we connect to by TLS have to prove."""
         self.faults = Faults()
         """Why the last attempts failed."""
@@ -236,7 +237,9 @@ class Connections:
             raise OperatorError(
                 f"{listen} has no certificate.", "Name one, and its key, with the address."
             )
-        door = Door(listen, self.certificates.context(listen.certificate), self)
+        context = server_context(listen.certificate)
+        self.certificates.follow(listen.certificate, context)
+        door = Door(listen, context, self)
         self._doors.append(door)
         self.addresses.append(door.address)
 

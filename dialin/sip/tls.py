@@ -12,7 +12,6 @@ Who connects to whom is left to `tcp` and `door`.
 from __future__ import annotations
 
 import ssl
-from collections.abc import Callable
 from dataclasses import dataclass
 from ipaddress import ip_address, ip_network
 from pathlib import Path
@@ -126,31 +125,29 @@ def _why(error: Exception) -> str:
 
 
 class OwnCertificates:
-    """The certificates that we show to those who connect to us."""
+    """The certificates that we prove ourselves with, as they are renewed on disk."""
 
     def __init__(self) -> None:
-        self._contexts: dict[Certificate, ssl.SSLContext] = {}
+        self._contexts: dict[Certificate, list[ssl.SSLContext]] = {}
         self._seen: dict[Certificate, tuple[int, ...]] = {}
 
-    def context(self, certificate: Certificate) -> ssl.SSLContext:
-        """The context for a listening address. Raises OperatorError."""
-        context = self._contexts.get(certificate)
-        if context is None:
-            context = self._contexts[certificate] = server_context(certificate)
-            self._seen[certificate] = _changes(certificate)
-        return context
+    def follow(self, certificate: Certificate, context: ssl.SSLContext) -> None:
+        """Keep a context at what the certificate's files hold."""
+        self._contexts.setdefault(certificate, []).append(context)
+        self._seen.setdefault(certificate, _changes(certificate))
 
     def refresh(self) -> tuple[Certificate, ...]:
-        """Take certificates that were renewed on disk; returns them. Raises OperatorError.
+        """Take what was renewed on disk; returns it. Raises OperatorError.
 
         Connections that stand keep the old one, and so does everything if the new one is no good.
         """
         renewed = []
-        for certificate, context in self._contexts.items():
+        for certificate, contexts in self._contexts.items():
             changes = _changes(certificate)
             if changes != self._seen[certificate]:
                 self._seen[certificate] = changes
-                load(context, certificate)
+                for context in contexts:
+                    load(context, certificate)
                 renewed.append(certificate)
         return tuple(renewed)
 
@@ -188,10 +185,8 @@ class Trusted:
 class TrustBook:
     """Which certificate is expected where. What is not in it is not connected to."""
 
-    def __init__(
-        self, make_context: Callable[[TlsTarget], ssl.SSLContext] = client_context
-    ) -> None:
-        self._make_context = make_context
+    def __init__(self, certificates: OwnCertificates) -> None:
+        self._certificates = certificates
         self._contexts: dict[TlsTarget, ssl.SSLContext] = {}
         self._targets: dict[tuple[str, int], TlsTarget] = {}
 
@@ -209,7 +204,9 @@ class TrustBook:
                 "certificate.",
             )
         if target not in self._contexts:
-            self._contexts[target] = self._make_context(target)
+            context = self._contexts[target] = client_context(target)
+            if target.certificate:
+                self._certificates.follow(target.certificate, context)
         self._targets[place] = target
 
     def find(self, host: str, port: int) -> Trusted | None:
