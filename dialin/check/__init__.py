@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from contextlib import AsyncExitStack
+from functools import partial
 from pathlib import Path
 
 import aiohttp
@@ -55,17 +56,16 @@ async def check(sheet: Sheet, file: Path | None, *, trial_room: str | None = Non
         return
     sheet.tell("settings", _settings_findings(loaded))
     settings = loaded.settings
-    await sheet.take("files", files_are_private(_private_files(file, loaded)))
-    await sheet.take(
+    service, ivr = settings.service, settings.ivr
+    sheet.look("files", lambda: files_are_private(_private_files(file, loaded)))
+    sheet.look(
         "prompts",
-        prompts_are_there(
-            settings.service.languages, settings.ivr.prompt_folder, settings.media.codecs
-        ),
+        lambda: prompts_are_there(service.languages, ivr.prompt_folder, settings.media.codecs),
     )
+    sheet.look("open files", lambda: files_suffice(service.max_calls))
     running = await look_for_service(settings.web.host, settings.web.port)
-    await sheet.take("service", service_is_ready(running))
-    await _check_ports(sheet, settings, running)
-    await sheet.take("open files", files_suffice(settings.service.max_calls))
+    sheet.look("service", lambda: service_is_ready(running))
+    _check_ports(sheet, settings, running)
     await _check_others(sheet, settings, running, trial_room)
 
 
@@ -99,24 +99,18 @@ def _private_files(file: Path | None, loaded: Loaded) -> Iterator[Path]:
             yield trunk.tls_client_key
 
 
-async def _check_ports(sheet: Sheet, settings: Settings, running: Running) -> None:
+def _check_ports(sheet: Sheet, settings: Settings, running: Running) -> None:
     """Whether SIP and RTP can be had; what the running service has is left alone."""
-    held = "The service runs and holds what it needs; nothing was bound."
+    media, max_calls = settings.media, settings.service.max_calls
+    if running.is_up:
+        sheet.tell("ports", [ok("The service runs and holds what it needs; nothing was bound.")])
+        return
     for at in _listening(settings):
-        free = _held(held) if running.is_up else address_is_free(at)
-        await sheet.take(f"sip.listen {at}", free)
-    media = settings.media
-    first, last = media.rtp_first_port, media.rtp_last_port
-    await sheet.take(
+        sheet.look(f"sip.listen {at}", partial(address_is_free, at))
+    sheet.look(
         "media ports",
-        _held(held)
-        if running.is_up
-        else rtp_ports_are_free(first, last, settings.service.max_calls),
+        lambda: rtp_ports_are_free(media.rtp_first_port, media.rtp_last_port, max_calls),
     )
-
-
-async def _held(cause: str) -> Finding:
-    return ok(cause)
 
 
 async def _check_others(

@@ -30,7 +30,7 @@ MOST_NAMED = 5
 """Of a long list, so many are named."""
 
 
-async def files_are_private(files: Iterable[Path]) -> Finding:
+def files_are_private(files: Iterable[Path]) -> Finding:
     """Nobody but their owner reads or changes the files that hold secrets."""
     looked_at = 0
     for file in files:
@@ -54,7 +54,7 @@ async def files_are_private(files: Iterable[Path]) -> Finding:
     return ok(f"{counted(looked_at, 'file')} with secrets, for nobody else's eyes.")
 
 
-async def prompts_are_there(
+def prompts_are_there(
     languages: Sequence[str], folder: Path | None, codecs: Sequence[Codec]
 ) -> Finding:
     """Everything can be said, in each language and codec. Raises OperatorError."""
@@ -68,13 +68,13 @@ async def prompts_are_there(
     return ok(f"{len(SPOKEN)} prompts in {', '.join(languages)}, as {', '.join(codecs)}.")
 
 
-async def address_is_free(listen: Listen) -> Finding:
+def address_is_free(listen: Listen) -> Finding:
     """Nobody else has a SIP address. Raises OperatorError."""
     with closing(bound_socket(listen)):
         return ok("It is free.")
 
 
-async def rtp_ports_are_free(first: int, last: int, max_calls: int) -> Finding:
+def rtp_ports_are_free(first: int, last: int, max_calls: int) -> Finding:
     """Enough of the RTP range is nobody else's."""
     busy = [port for port in range(first, last + 1) if not _is_free(port)]
     free = last - first + 1 - len(busy)
@@ -92,7 +92,7 @@ async def rtp_ports_are_free(first: int, last: int, max_calls: int) -> Finding:
     return ok(f"All {free} ports are free.")
 
 
-async def files_suffice(max_calls: int) -> Finding:
+def files_suffice(max_calls: int) -> Finding:
     """As many files may be open as the calls need."""
     needed = DESCRIPTORS_PER_CALL * max_calls + DESCRIPTORS_BESIDES
     allowed, _ = resource.getrlimit(resource.RLIMIT_NOFILE)

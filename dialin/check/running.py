@@ -63,7 +63,7 @@ def _answer(session: requests.Session, url: str) -> dict[str, Any]:
     return told if isinstance(told, dict) else {}
 
 
-async def service_is_ready(running: Running) -> Finding:
+def service_is_ready(running: Running) -> Finding:
     """What a caller who came now would meet."""
     if not running.is_up:
         return ok("It does not run, so its ports are tried as well.")

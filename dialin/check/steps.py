@@ -90,7 +90,7 @@ class Sheet:
         return any(step.result is Result.FAIL for step in self.steps)
 
     async def take(self, name: str, work: Awaitable[Finding]) -> bool:
-        """Take a step; returns whether what builds upon it can be looked at.
+        """Take a step that has to wait for others; returns whether what builds upon it makes sense.
 
         An OperatorError is what the step found; so is that it takes too long.
         """
@@ -105,8 +105,16 @@ class Sheet:
                 f"It was not done after {self._step_within_s:g} s.",
                 "See whether this machine or the other one is overloaded, and try again.",
             )
-        self._note(name, finding)
-        return finding.result is not Result.FAIL
+        return self._note(name, finding)
+
+    def look(self, name: str, work: Callable[[], Finding]) -> bool:
+        """The same for a step that is done at once."""
+        self._begun(name)
+        try:
+            finding = work()
+        except OperatorError as error:
+            finding = fail(error.cause, error.remedy)
+        return self._note(name, finding)
 
     def tell(self, name: str, findings: Iterable[Finding]) -> None:
         """Note what is known already, a step each."""
@@ -114,10 +122,11 @@ class Sheet:
             self._begun(name)
             self._note(name, finding)
 
-    def _note(self, name: str, finding: Finding) -> None:
+    def _note(self, name: str, finding: Finding) -> bool:
         step = Step(name, finding.result, finding.cause, finding.remedy)
         self.steps.append(step)
         self._done(step)
+        return step.result is not Result.FAIL
 
     def as_json(self) -> dict[str, list[dict[str, str]]]:
         """All steps as `dialin check --json` prints them."""
