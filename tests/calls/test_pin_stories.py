@@ -7,6 +7,7 @@ The whole service runs; the caller and the conference are scripted, BBB's API is
 from __future__ import annotations
 
 import asyncio
+from dataclasses import replace
 from pathlib import Path
 from urllib.parse import urlencode
 
@@ -19,8 +20,10 @@ from dialin.registry import CallState
 from dialin.sip import Listen
 from dialin.sounds import PACKAGE
 from dialin.wire.bbbxml import sign
-from tests.calls.scene import PIN, Scene, polling, scene
+from dialin.wire.timers import Timers
+from tests.calls.scene import BRISK, PIN, Scene, polling, scene
 from tests.calls.talk import MOST_GAP_S, conversation
+from tests.peers.clips import frames_of
 from tests.peers.phone import Phone
 from tests.world import serving
 
@@ -339,6 +342,16 @@ async def test_a_meeting_that_ends(tmp_path: Path) -> None:
         await stage.is_over(meeting_ended=1)
 
 
+@pytest.mark.e2e
+async def test_a_conference_that_falls_silent(tmp_path: Path) -> None:
+    async with scene(tmp_path, media={"timeout_s": 5}) as stage, stage.phone() as phone:
+        await in_room(stage, phone)
+        await phone.is_hung_up_on()
+        await phone.hears(stage.clips, *ASKED, "joining", "alone", "unreachable", "goodbye")
+        await stage.is_over(conference_media_lost=1)
+        assert (await stage.conference.seat()).leg.ended.result().cause == "bye"
+
+
 # The caller goes
 
 
@@ -348,6 +361,18 @@ async def test_a_caller_who_gives_up_before_the_answer(tmp_path: Path) -> None:
         phone.cancel()  # both wait in the service's socket: it has not answered yet
         assert (await asyncio.wait_for(phone.final, 5)).status == 487
         await stage.is_over(cancelled=1)
+        assert not phone.rtp.datagrams
+
+
+async def test_a_caller_who_never_acknowledges_the_answer_is_sent_no_sound(tmp_path: Path) -> None:
+    async with (
+        scene(tmp_path, pace=replace(BRISK, timers=Timers(t1_s=0.02))) as stage,
+        stage.phone(acknowledges=False) as phone,
+    ):
+        assert await phone.dial() == 200
+        await phone.is_hung_up_on()
+        await stage.is_over(no_ack=1)
+        assert phone.answers > 3
         assert not phone.rtp.datagrams
 
 
@@ -378,6 +403,17 @@ async def test_a_caller_who_goes_while_the_conference_rings(tmp_path: Path) -> N
         await phone.hang_up()
         await stage.is_over(hung_up_early=1)
         assert (await asyncio.wait_for(ringing.ended, 5)).cause == "cancel"
+
+
+@pytest.mark.e2e
+async def test_a_caller_who_falls_silent(tmp_path: Path) -> None:
+    async with scene(tmp_path, media={"timeout_s": 5}) as stage, stage.phone() as phone:
+        await in_room(stage, phone)
+        seat = await stage.conference.seat()
+        seat.rtp.say(frames_of("talk that goes on", 1000))
+        phone.rtp.say()
+        await phone.is_hung_up_on()
+        await stage.is_over(media_lost=1)
 
 
 async def test_a_caller_who_goes_while_being_told_goodbye(tmp_path: Path) -> None:

@@ -44,6 +44,7 @@ class Phone:
         headers: Lines = (),
         session_name: str = "-",
         codecs: Sequence[Codec] = (Codec.PCMA,),
+        acknowledges: bool = True,
         host: str = "127.0.0.1",
     ) -> None:
         """`from_` is the whole header value less its tag; `session_name` is in o= and s= of SDP."""
@@ -56,9 +57,12 @@ class Phone:
         """The audio."""
         self.ended: asyncio.Future[None] = self._loop.create_future()
         """Set when the service has hung up."""
+        self.answers = 0
+        """How often the call was answered: a 200 without an ACK comes again."""
         self.final: asyncio.Future[Response] = self._loop.create_future()
         """The final response to the INVITE."""
         self._hung_up: asyncio.Future[Response] = self._loop.create_future()
+        self._acknowledges = acknowledges
         self._headers = headers
         self._session_name = session_name
         self._codecs = codecs
@@ -154,10 +158,11 @@ class Phone:
         if response.cseq.method != "INVITE":
             return
         if response.status < 300:
+            self.answers += 1
             self._text.to_tag = response.to.tag
-            self.send(self._text.ack())
-        else:
-            self.send(self._text.ack_refusal(response))
+        if self._acknowledges:
+            is_refusal = response.status >= 300
+            self.send(self._text.ack_refusal(response) if is_refusal else self._text.ack())
         if not self.final.done():
             self._take_up(response)
             self.final.set_result(response)
