@@ -30,11 +30,14 @@ def permitted(host: str, port: int, *, local_host: str, allowed: Sequence[Networ
         address = ipaddress.ip_address(host)
     except ValueError:
         raise RemoteNotAllowed("media address is no IP address") from None
+    local = ipaddress.ip_address(local_host)
+    if address.version != local.version:
+        raise RemoteNotAllowed("media address of another family than ours")
     if not 0 < port <= _LAST_PORT:
         raise RemoteNotAllowed("media port out of range")
     if _is_nobody(address):
         raise RemoteNotAllowed("media address is no single host's")
-    if address.is_loopback and not ipaddress.ip_address(local_host).is_loopback:
+    if address.is_loopback and not local.is_loopback:
         raise RemoteNotAllowed("media address is loopback")
     if not any(address in network for network in allowed):
         raise RemoteNotAllowed("media address outside the allowed networks")

@@ -9,13 +9,14 @@ With the setting `sdp` the sockets are connected at once, so that the kernel dro
 from __future__ import annotations
 
 from dialin.media.latch import LEARN_S, SourceLearner
-from dialin.media.messages import LegSettings
+from dialin.media.messages import CannotDo, Cause, LegSettings
 from dialin.media.ports import PortPair
 from dialin.media.receiver import Receiver
 from dialin.media.sockets import connect, disconnect
 from dialin.media.stream import OutgoingStream
 from dialin.media.surroundings import Surroundings
 
+_NOWHERE = ("", 0, 0)
 PACKETS_AT_ONCE = 64
 """Read at once while the source is learnt, so that a sprayer does not crowd it out."""
 
@@ -40,18 +41,23 @@ class Association:
         self._surroundings = surroundings
         self._learns_port = learns_port
         self._diary = surroundings.diary()
-        self._remote = ("", 0, 0)
+        self._remote = _NOWHERE
         self._payload_type = 0
         self._is_started = False
         self._learner: SourceLearner | None = None
 
     def tune(self, settings: LegSettings, now: float) -> None:
-        """Take or change the settings."""
+        """Take or change the settings. Raises CannotDo: `unreachable`."""
         self._payload_type = settings.payload_type
         remote = (settings.remote_host, settings.remote_rtp_port, settings.remote_rtcp_port)
-        if remote != self._remote:
-            self._remote = remote
+        if remote == self._remote:
+            return
+        self._remote = remote
+        try:
             self._turn(now)
+        except OSError:  # no way there, says the kernel
+            self._remote = _NOWHERE
+            raise CannotDo(Cause.UNREACHABLE) from None
 
     def start(self, now: float) -> None:
         """The far end may be expected to send."""
@@ -84,8 +90,12 @@ class Association:
         """Talk to a new remote address, whose SSRC will be another."""
         host, rtp_port, rtcp_port = self._remote
         self._receiver.stream.unlock()
-        connect(self._pair.rtcp, host, rtcp_port)
-        self._surroundings.watch(self._pair.rtcp.fileno(), self._receiver.reporter)
+        if rtcp_port:
+            connect(self._pair.rtcp, host, rtcp_port)
+            self._surroundings.watch(self._pair.rtcp.fileno(), self._receiver.reporter)
+        else:
+            disconnect(self._pair.rtcp)
+            self._surroundings.unwatch(self._pair.rtcp.fileno())
         if not self._learns_port:
             self._keep_to(rtp_port)
             return

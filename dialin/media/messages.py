@@ -36,6 +36,7 @@ class Cause(StrEnum):
     ADDRESS_NOT_LOCAL = "address-not-local"
     NO_SUCH_LEG = "no-such-leg"
     NOT_CONFIGURED = "not-configured"
+    UNREACHABLE = "unreachable"
     CLIP_UNUSABLE = "clip-unusable"
     NO_TELEPHONE_EVENT = "no-telephone-event"
     NOT_A_KEY = "not-a-key"
@@ -61,7 +62,7 @@ class LegSettings:
     remote_rtp_port: int
     """The port that RTP goes to and, unless it is learnt, comes from."""
     remote_rtcp_port: int
-    """The port that RTCP goes to and comes from."""
+    """The port that RTCP goes to and comes from; 0 for none."""
     codec: Codec
     """The one audio codec of the leg."""
     payload_type: int

@@ -136,7 +136,10 @@ class EmbeddedLeg:
     def _checked(self, settings: LegSettings) -> LegSettings:
         """The settings with the remote address as the kernel spells it, if it may be used."""
         host = settings.remote_host
-        for port in (settings.remote_rtp_port, settings.remote_rtcp_port):
+        ports = [settings.remote_rtp_port]
+        if settings.remote_rtcp_port:
+            ports.append(settings.remote_rtcp_port)
+        for port in ports:
             host = permitted(host, port, local_host=self.host, allowed=self._allowed)
             if self._is_own(host, port):
                 raise RemoteNotAllowed("media address is one of our own ports")

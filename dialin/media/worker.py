@@ -13,6 +13,7 @@ command does in `switchboard`; the service's end of the socket is in `process`.
 from __future__ import annotations
 
 import gc
+import resource
 import select
 import signal
 import socket
@@ -241,6 +242,8 @@ def main(fd: int) -> None:
     # A signal to the whole group is for the service, which ends its calls first.
     for each in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(each, signal.SIG_IGN)
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))  # two a leg, resting ones too
     worker = Worker(socket.socket(fileno=fd))
     # A collection would stop all calls for a moment. What is here stays; what comes later makes no
     # cycles that outlive their leg.

@@ -22,6 +22,7 @@ def refused(host: str, port: int = 4000, *, local_host: str = "198.51.100.1") ->
     return False
 
 
+@pytest.mark.parametrize("local_host", ["198.51.100.1", "2001:db8::1"])
 @pytest.mark.parametrize(
     "host",
     [
@@ -47,8 +48,8 @@ def refused(host: str, port: int = 4000, *, local_host: str = "198.51.100.1") ->
         "",
     ],
 )
-def test_no_media_goes_to_nobody_or_to_many_or_to_names(host: str) -> None:
-    assert refused(host)
+def test_no_media_goes_to_nobody_or_to_many_or_to_names(host: str, local_host: str) -> None:
+    assert refused(host, local_host=local_host)
 
 
 def test_a_leg_on_loopback_may_talk_on_loopback() -> None:
@@ -64,9 +65,14 @@ def test_a_port_that_is_none_is_refused(port: int) -> None:
 
 def test_only_the_allowed_networks_get_media() -> None:
     assert permitted("192.0.2.9", 4000, local_host="198.51.100.1", allowed=TRUNK) == "192.0.2.9"
-    for stranger in ("198.51.100.9", "2001:db9::1"):
+    for stranger, ours in (("198.51.100.9", "198.51.100.1"), ("2001:db9::1", "2001:db8::2")):
         with pytest.raises(RemoteNotAllowed, match="outside"):
-            permitted(stranger, 4000, local_host="198.51.100.1", allowed=TRUNK)
+            permitted(stranger, 4000, local_host=ours, allowed=TRUNK)
+
+
+def test_an_address_of_another_family_is_refused() -> None:
+    assert refused("2001:db8::1", local_host="192.0.2.1")
+    assert refused("192.0.2.1", local_host="2001:db8::1")
 
 
 def test_nothing_is_allowed_where_no_network_is() -> None:

@@ -228,6 +228,12 @@ class TestWhereMediaGoes:
             with pytest.raises(RemoteNotAllowed, match="own ports"):
                 await leg.configure(bad)
 
+    async def test_a_far_end_without_rtcp_is_taken(
+        self, engine: EmbeddedEngine, stack: AsyncExitStack
+    ) -> None:
+        leg = await engine.open(host=HOST, allowed=LOOPBACK)
+        await leg.configure(replace(settings(far_end(stack)), remote_rtcp_port=0))
+
     async def test_a_network_that_is_none_is_an_error_of_ours(self, engine: EmbeddedEngine) -> None:
         with pytest.raises(ValueError, match="not appear"):
             await engine.open(host=HOST, allowed=["nowhere"])

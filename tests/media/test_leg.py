@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -12,6 +13,7 @@ from dialin.events import Codec
 from dialin.media.messages import (
     Cause,
     CloseLeg,
+    Configure,
     Counted,
     Done,
     Failed,
@@ -305,6 +307,13 @@ class TestReports:
         assert report.blocks[0].last_sender_report == sent.middle
         assert report.blocks[0].delay_since / 65536 == pytest.approx(2.5, abs=0.1)
 
+    def test_a_far_end_that_offers_no_rtcp_gets_and_gives_none(self, world: World) -> None:
+        leg = world.leg(remote_rtcp_port=0)
+        leg.far.rtcp.sendto(b"rubbish", ("127.0.0.1", leg.port + 1))
+        world.advance(10)
+        assert leg.far.heard_reports() == []
+        assert leg.statistics().malformed == 0
+
     def test_a_far_end_without_rtcp_does_no_harm(self, world: World) -> None:
         leg = world.leg()
         leg.far.rtcp.close()
@@ -448,6 +457,17 @@ class TestReInvite:
         leg.far.heard()
         world.advance(FRAME_S)
         assert leg.far.heard(at_least=1)[0].payload == SILENCE[Codec.PCMA]
+
+    def test_an_address_that_the_kernel_knows_no_way_to_is_refused_and_may_be_mended(
+        self, world: World
+    ) -> None:
+        leg = world.leg()
+        good, bad = leg.settings, replace(leg.settings, remote_host="192.0.2.1")
+        answer = world.ask(lambda request: Configure(request, leg.number, bad), Failed)
+        assert answer.cause is Cause.UNREACHABLE  # a leg bound to loopback does not get there
+        world.ask(lambda request: Configure(request, leg.number, good))
+        leg.send()
+        assert leg.statistics().packets_received == 1
 
     def test_an_unchanged_session_changes_nothing(self, world: World, clip: str) -> None:
         leg = world.leg()

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import gc
 import os
+import resource
 import signal
 import socket
 import weakref
@@ -331,6 +332,8 @@ class TestEnd:
 
     def test_main_works_until_the_service_goes(self, monkeypatch: pytest.MonkeyPatch) -> None:
         ignored: list[object] = []
+        limits: list[tuple[int, int]] = []
+        monkeypatch.setattr(resource, "setrlimit", lambda _, limit: limits.append(limit))
         frozen: list[str] = []
         monkeypatch.setattr(signal, "signal", lambda which, _: ignored.append(which))
         monkeypatch.setattr(gc, "freeze", partial(frozen.append, "freeze"))
@@ -343,3 +346,5 @@ class TestEnd:
         ours.close()
         assert frozen == ["freeze", "disable"]
         assert len(ignored) == 3
+        ((soft, hard),) = limits
+        assert soft == hard
