@@ -25,6 +25,7 @@ from dialin.bbb_api import BbbApi, BbbUnavailable
 from dialin.bbb_voice import BbbVoice, VoiceServer
 from dialin.call import Call, CallPolicy, House, send_elsewhere
 from dialin.caller import RoomLabels
+from dialin.errors import OperatorError
 from dialin.events import UNKNOWN_NUMBER, CallError
 from dialin.ivr import PinRules
 from dialin.log import call_context
@@ -34,7 +35,7 @@ from dialin.registry import Registry
 from dialin.rooms import Rooms
 from dialin.settings import Settings, refuse_unbuilt
 from dialin.settings.peers import BbbServerSettings, TrunkSettings
-from dialin.sip import IncomingLeg, Listen, SipEndpoint
+from dialin.sip import Certificate, IncomingLeg, Listen, OwnCertificates, SipEndpoint, TlsTarget
 from dialin.sounds import Prompts
 from dialin.trunk import Trunk, TrunkNumber, Trunks
 from dialin.web.app import build_app, serve
@@ -49,6 +50,8 @@ log = logging.getLogger(__name__)
 PSEUDONYM_KEY_BYTES = 32
 POLL_S = 5.0
 """How often each BBB server is asked for its meetings; an unknown PIN asks at once."""
+CERTIFICATES_EVERY_S = 60.0
+"""How often renewed certificates are looked for."""
 ANYWHERE = ("0.0.0.0/0", "::/0")
 MEDIA_SUITES: tuple[Suite, ...] = ()
 """What the media plane can encrypt audio with, best first. Nothing yet: so whatever the settings
@@ -204,9 +207,58 @@ def make_voice_servers(settings: Settings) -> dict[str, VoiceServer]:
             server.voice_transport.upper(),
             tuple(map(str, server.voice_networks)),
             voice_encryption(server),
+            TlsTarget(server.voice_address, server.voice_tls_ca_file)
+            if server.voice_transport == "tls"
+            else None,
         )
         for name, server in settings.bbb_servers.items()
     }
+
+
+def listen_addresses(settings: Settings) -> list[Listen]:
+    """Where SIP is taken, and what we prove ourselves with there."""
+    sip = settings.sip
+    certificate = Certificate(sip.tls_certificate, sip.tls_key) if sip.tls_certificate else None
+    return [
+        Listen(
+            at.transport.upper(),
+            str(at.host),
+            at.port,
+            certificate if at.transport == "tls" else None,
+        )
+        for at in sip.listen
+    ]
+
+
+def tls_target(trunk: TrunkSettings) -> TlsTarget:
+    """What a trunk's servers have to prove, and what we prove to them."""
+    certificate = trunk.tls_client_certificate
+    return TlsTarget(
+        trunk.home_domain,
+        trunk.tls_ca_file,
+        Certificate(certificate, trunk.tls_client_key) if certificate else None,
+    )
+
+
+def trust_trunks(settings: Settings, sip: SipEndpoint) -> None:
+    """Say by which name each trunk's networks prove themselves, should we connect to them."""
+    for trunk in settings.trunks.values():
+        if trunk.transport == "tls" and trunk.home_domain:
+            for network in trunk.allowed_sources:
+                sip.trust(str(network), 0, tls_target(trunk))
+
+
+async def follow_certificates(certificates: OwnCertificates) -> None:
+    """Take certificates that are renewed on disk, until cancelled."""
+    while True:
+        await asyncio.sleep(CERTIFICATES_EVERY_S)
+        try:
+            for renewed in certificates.refresh():
+                log.info("certificate renewed", extra={"file": str(renewed.file)})
+        except OperatorError as error:
+            log.warning(
+                "certificate not renewed", extra={"cause": error.cause, "remedy": error.remedy}
+            )
 
 
 def make_engine(settings: Settings) -> EmbeddedEngine:
@@ -286,12 +338,16 @@ async def running(settings: Settings) -> AsyncIterator[Service]:
             stack.callback(tasks.create_task(work, name=name).cancel)
         door = FrontDoor(trunks, registry, tasks)
         sip = await SipEndpoint.open(
-            [Listen(at.transport.upper(), str(at.host), at.port) for at in settings.sip.listen],
+            listen_addresses(settings),
             allow_source=door.hears,
             on_call=door.take,
         )
         stack.push_async_callback(sip.close)
+        trust_trunks(settings, sip)
         metrics.watch_sip(sip.counters)
+        metrics.watch_certificates(sip.certificates.expiries)
+        following = follow_certificates(sip.certificates)
+        stack.callback(tasks.create_task(following, name="certificates").cancel)
         voice = BbbVoice(sip, engine, make_voice_servers(settings), suites=MEDIA_SUITES)
         await voice.look_up()
         door.open(make_house(settings, engine, rooms, voice, metrics))

@@ -34,7 +34,7 @@ from dialin.events import (
 from dialin.media.engine import MediaEngine, MediaLeg, MediaRefused
 from dialin.negotiation import Negotiation, Terms
 from dialin.rooms import Room
-from dialin.sip import LegEnd, LegGone, OutgoingLeg, Refused
+from dialin.sip import LegEnd, LegGone, OutgoingLeg, Refused, TlsTarget
 from dialin.wire.encryption import ALL_SUITES, Encryption
 from dialin.wire.flow import Flow
 from dialin.wire.sdes import Suite
@@ -69,11 +69,13 @@ class VoiceServer:
     port: int
     """SIP port, 5060 on a stock BBB server."""
     transport: str
-    """UDP or TCP."""
+    """UDP, TCP or TLS."""
     media_networks: tuple[str, ...]
     """Networks its RTP may come from; empty: the signalling address alone."""
     encryption: Encryption = Encryption.OFF
     """Whether audio is SRTP."""
+    tls: TlsTarget | None = None
+    """What it has to prove; for TLS."""
 
 
 class Signalling(Protocol):
@@ -81,6 +83,9 @@ class Signalling(Protocol):
 
     def local_host_for(self, flow: Flow) -> str:
         """The address of ours that this peer can reach."""
+
+    def trust(self, host: str, port: int, target: TlsTarget) -> None:
+        """What a server there has to prove before anything is written to it."""
 
     async def invite(
         self,
@@ -194,6 +199,8 @@ class BbbVoice:
         except ValueError:
             host = await address_of(server.host, server.port)  # the operator's word, no peer's
         self._addresses.add(host)
+        if server.tls:
+            self._signalling.trust(host, server.port, server.tls)
         return Flow(server.transport, host, server.port)
 
 

@@ -104,8 +104,8 @@ async def test_the_service_ends_the_calls_that_are_up_when_it_stops() -> None:
 
 
 async def test_what_this_version_cannot_do_is_refused_before_anything_starts() -> None:
-    with pytest.raises(OperatorError, match=r"trunks\.lab\.transport"):
-        async with app.running(settings({"trunks.lab.transport": "tls"})):
+    with pytest.raises(OperatorError, match=r"bbb_servers\.main\.bridge"):
+        async with app.running(settings({"bbb_servers.main.bridge": "livekit"})):
             pytest.fail("the service has started")
 
 

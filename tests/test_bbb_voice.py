@@ -23,7 +23,7 @@ from dialin.events import (
 )
 from dialin.media.engine import MediaRefused, NoMediaPort, RemoteNotAllowed
 from dialin.rooms import Room
-from dialin.sip import LegEnd, LegGone, Refused
+from dialin.sip import LegEnd, LegGone, Refused, TlsTarget
 from dialin.wire import sdp
 from dialin.wire.encryption import Encryption
 from dialin.wire.flow import Flow
@@ -74,9 +74,13 @@ class FakeSignalling:
         self.flow = Flow("UDP", "", 0)
         self.arguments: dict[str, Any] = {}
         self.offers: list[sdp.SessionDescription] = []
+        self.trusted: list[tuple[str, int, TlsTarget]] = []
 
     def local_host_for(self, flow: Flow) -> str:
         return "192.0.2.1"
+
+    def trust(self, host: str, port: int, target: TlsTarget) -> None:
+        self.trusted.append((host, port, target))
 
     async def invite(self, uri: str, flow: Flow, **arguments: Any) -> FakeOutgoing:
         self.uri, self.flow, self.arguments = uri, flow, arguments
@@ -284,6 +288,16 @@ async def test_a_server_whose_name_does_not_resolve_is_unreachable_and_hinders_n
     with pytest.raises(CallError) as error:
         await join(way)
     assert error.value.reason is CONFERENCE_UNREACHABLE
+
+
+async def test_a_server_has_to_prove_its_name_where_that_name_leads() -> None:
+    signalling = FakeSignalling()
+    target = TlsTarget("localhost")
+    server = VoiceServer("localhost", 5061, "TLS", (), tls=target)
+    way = BbbVoice(cast(Any, signalling), cast(Any, FakeEngine(FakeMedia())), {"bbb1": server})
+    await join(way)
+    assert signalling.trusted == [("127.0.0.1", 5061, target)]
+    assert signalling.flow == Flow("TLS", "127.0.0.1", 5061)
 
 
 async def test_an_ipv6_server_is_written_in_brackets() -> None:

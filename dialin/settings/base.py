@@ -6,9 +6,12 @@ A refused value never appears in an error: it may be a secret in the wrong place
 
 from __future__ import annotations
 
+import os.path
 import re
+from collections.abc import Mapping
 from ipaddress import ip_address
-from typing import Annotated, Literal
+from pathlib import Path
+from typing import Annotated, Any, Literal
 
 from pydantic import (
     AfterValidator,
@@ -32,6 +35,7 @@ Transport = Literal["udp", "tcp", "tls"]
 Encryption = Literal["require", "prefer", "off"]
 
 MAX_PORT = 65535
+TLS_PORT = 5061
 _HOST_PORT = re.compile(
     r"(?:\[(?P<ipv6>[0-9A-Fa-f:.]+)\]|(?P<name>[A-Za-z0-9.-]{1,253}))(?::(?P<port>[0-9]{1,5}))?"
 )
@@ -50,6 +54,20 @@ def refused(cause: str, remedy: str, *, setting: str = "") -> PydanticCustomErro
     return PydanticCustomError(
         "refused", "{cause}", {"cause": cause, "remedy": remedy, "setting": setting}
     )
+
+
+def existing_file(file: Path | None) -> Path | None:
+    """The file itself, if it exists; who may read it is known at the start only."""
+    if file is not None and not os.path.isfile(file):
+        raise refused("there is no such file.", "Correct the path.")
+    return file
+
+
+def with_tls_port(values: Any, *, transport: str, port: str) -> Any:
+    """Settings whose port, where it is unset, is the one that TLS has (RFC 3261 §19.1.2)."""
+    if not isinstance(values, Mapping) or values.get(transport) != "tls":
+        return values
+    return {port: TLS_PORT, **values}
 
 
 def split_host_port(text: str) -> tuple[str, int | None]:

@@ -7,9 +7,7 @@ in `model`.
 
 from __future__ import annotations
 
-import os.path
 from ipaddress import ip_address
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from dialin.settings.base import Encryption, Transport, refused
@@ -139,10 +137,3 @@ def is_public(host: str) -> bool:
         return ip_address(host).is_global
     except ValueError:
         return False
-
-
-def existing_file(file: Path | None) -> Path | None:
-    """The file itself, if it exists; who may read it is known at the start only."""
-    if file is not None and not os.path.isfile(file):
-        raise refused("there is no such file.", "Correct the path.")
-    return file

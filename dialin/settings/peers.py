@@ -34,8 +34,10 @@ from dialin.settings.base import (
     Port,
     Section,
     Transport,
+    existing_file,
     refused,
     split_host_port,
+    with_tls_port,
 )
 
 NumberSource = Annotated[
@@ -94,8 +96,8 @@ class TrunkSettings(Section):
     )
     domain: Host | None = Field(
         default=None,
-        description="Domain of our address at the provider, `sip:username@domain`. Unset: the host "
-        "of `registrar`.",
+        description="Domain of our address at the provider, `sip:username@domain`, which its "
+        "certificate has to name. Unset: the host of `registrar`.",
         examples=["example.org"],
     )
     transport: Transport = Field(
@@ -248,7 +250,7 @@ class TrunkSettings(Section):
     @field_validator("tls_ca_file", "tls_client_certificate", "tls_client_key")
     @classmethod
     def _file_exists(cls, file: Path | None) -> Path | None:
-        return peer_checks.existing_file(file)
+        return existing_file(file)
 
     @field_validator("digest_algorithms")
     @classmethod
@@ -302,7 +304,8 @@ class BbbServerSettings(Section):
         examples=["10.0.0.12"],
     )
     voice_port: Port = Field(
-        default=5060, description="SIP port of FreeSWITCH; for TLS usually 5061 or 5081."
+        default=5060,
+        description="SIP port of FreeSWITCH. Unset: 5060, for `tls` 5061; some have it at 5081.",
     )
     voice_transport: Transport = Field(
         default="udp", description="Transport to FreeSWITCH. UDP source addresses can be forged."
@@ -339,6 +342,11 @@ class BbbServerSettings(Section):
         "`livekit` is not in it.",
     )
 
+    @model_validator(mode="before")
+    @classmethod
+    def _tls_has_a_port_of_its_own(cls, values: Any) -> Any:
+        return with_tls_port(values, transport="voice_transport", port="voice_port")
+
     @field_validator("url")
     @classmethod
     def _url_is_bare(cls, url: HttpUrl) -> HttpUrl:
@@ -352,7 +360,7 @@ class BbbServerSettings(Section):
     @field_validator("voice_tls_ca_file")
     @classmethod
     def _file_exists(cls, file: Path | None) -> Path | None:
-        return peer_checks.existing_file(file)
+        return existing_file(file)
 
     @property
     def voice_address(self) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
-from typing import Annotated, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import (
     Field,
@@ -17,7 +17,15 @@ from pydantic import (
 )
 
 from dialin.events import Codec
-from dialin.settings.base import Host, Language, Section, refused
+from dialin.settings.base import (
+    Host,
+    Language,
+    Section,
+    Transport,
+    existing_file,
+    refused,
+    with_tls_port,
+)
 
 FOR_DEMO = {"for_demo": True}
 """Validation context of the demo, where a token typed by hand on loopback will do."""
@@ -69,9 +77,19 @@ class ServiceSettings(Section):
 class ListenSettings(Section):
     """One socket that takes SIP."""
 
-    transport: Literal["udp", "tcp"] = Field(description="Transport protocol.")
+    transport: Transport = Field(description="Transport protocol. Only `tls` is encrypted.")
     host: IPvAnyAddress = Field(description="Address to bind; 0.0.0.0 or :: for all.")
-    port: int = Field(default=5060, ge=0, le=65535, description="Port; 0 lets the system choose.")
+    port: int = Field(
+        default=5060,
+        ge=0,
+        le=65535,
+        description="Port; 0 lets the system choose. Unset: 5060, for `tls` 5061.",
+    )
+
+    @model_validator(mode="before")
+    @classmethod
+    def _tls_has_a_port_of_its_own(cls, values: Any) -> Any:
+        return with_tls_port(values, transport="transport", port="port")
 
 
 class SipSettings(Section):
@@ -93,6 +111,40 @@ class SipSettings(Section):
         "bound. The forwarded ports must be the same on both sides.",
         examples=["198.51.100.7"],
     )
+    tls_certificate: Path | None = Field(
+        default=None,
+        description="Our certificate and those between it and its authority, as PEM, for `tls` in "
+        "`listen`. Read again when it is renewed.",
+        examples=["/etc/dialin/tls.pem"],
+    )
+    tls_key: Path | None = Field(
+        default=None,
+        description="Its key, as PEM. Unset: it stands in the same file.",
+        examples=["/etc/dialin/tls.key"],
+    )
+
+    @field_validator("tls_certificate", "tls_key")
+    @classmethod
+    def _file_exists(cls, file: Path | None) -> Path | None:
+        return existing_file(file)
+
+    @model_validator(mode="after")
+    def _certificate_is_for_tls(self) -> Self:
+        takes_tls = any(at.transport == "tls" for at in self.listen)
+        if takes_tls and self.tls_certificate is None:
+            raise refused(
+                "to take calls over TLS, we need a certificate that we can prove ourselves with.",
+                "Name it, and its key as tls_key. Without it, and without tls in listen, calls "
+                "still come over TLS by the connections that we open to a provider.",
+                setting="tls_certificate",
+            )
+        if not takes_tls and (self.tls_certificate or self.tls_key):
+            raise refused(
+                "there is a certificate, and nothing in listen takes TLS.",
+                'Add { transport = "tls", host = "0.0.0.0" } to listen, or remove the file.',
+                setting="tls_certificate" if self.tls_certificate else "tls_key",
+            )
+        return self
 
 
 class PinSettings(Section):

@@ -14,7 +14,6 @@ from dialin.settings.model import Settings
 from dialin.settings.problems import Problem, SettingsError
 
 IN_CLEAR = 'Use "prefer" or "off" if audio in the clear is acceptable here.'
-OTHERWISE = "Use udp or tcp, inside a private network or tunnel."
 
 
 def refuse_unbuilt(settings: Settings) -> None:
@@ -36,14 +35,6 @@ def registration(settings: Settings) -> Iterator[Problem]:
             )
 
 
-def trunk_tls(settings: Settings) -> Iterator[Problem]:
-    """Encrypted signalling with a provider."""
-    for name, trunk in settings.trunks.items():
-        if trunk.transport == "tls":
-            setting = f"trunks.{name}.transport"
-            yield Problem(setting, "", "this version has no TLS yet.", OTHERWISE)
-
-
 def trunk_srtp(settings: Settings) -> Iterator[Problem]:
     """Encrypted audio with a provider; `prefer` works as `off` until it is there."""
     for name, trunk in settings.trunks.items():
@@ -58,14 +49,6 @@ def session_timers(settings: Settings) -> Iterator[Problem]:
         if not isinstance(trunk.session_timers, bool):
             setting = f"trunks.{name}.session_timers"
             yield Problem(setting, "", "this version has no session timers.", "Remove it.")
-
-
-def voice_tls(settings: Settings) -> Iterator[Problem]:
-    """Encrypted signalling with FreeSWITCH."""
-    for name, server in settings.bbb_servers.items():
-        if server.voice_transport == "tls":
-            setting = f"bbb_servers.{name}.voice_transport"
-            yield Problem(setting, "", "this version has no TLS yet.", OTHERWISE)
 
 
 def voice_srtp(settings: Settings) -> Iterator[Problem]:
@@ -103,10 +86,8 @@ def unsupported_presets(settings: Settings) -> Iterator[Problem]:
 
 UNBUILT: tuple[Callable[[Settings], Iterator[Problem]], ...] = (
     registration,
-    trunk_tls,
     trunk_srtp,
     session_timers,
-    voice_tls,
     voice_srtp,
     livekit,
     unsupported_presets,

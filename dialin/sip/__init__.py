@@ -12,7 +12,7 @@ from dialin.sip.counters import SipCounters
 from dialin.sip.endpoint import SipEndpoint
 from dialin.sip.faults import Fault
 from dialin.sip.legs import IncomingLeg, LegGone, OutgoingLeg, Refused, RequestFailed
-from dialin.sip.tls import Certificate, TlsTarget
+from dialin.sip.tls import Certificate, OwnCertificates, TlsTarget
 from dialin.wire.agent_events import LegEnd
 
 __all__ = [
@@ -23,6 +23,7 @@ __all__ = [
     "LegGone",
     "Listen",
     "OutgoingLeg",
+    "OwnCertificates",
     "Refused",
     "RequestFailed",
     "SipCounters",

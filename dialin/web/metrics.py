@@ -9,7 +9,7 @@ already is read when somebody asks (`watch_calls`, `watch_sip`).
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import cast
 
 import prometheus_client
@@ -119,6 +119,10 @@ class Metrics:
         """Show what the SIP endpoint counted whenever somebody asks."""
         self.registry.register(_Live(lambda: _sip(counts)))
 
+    def watch_certificates(self, expiries: Callable[[], Mapping[str, float]]) -> None:
+        """Show when our own certificates expire whenever somebody asks."""
+        self.registry.register(_Live(lambda: _certificates(expiries())))
+
     async def watch_loop(self, every_s: float = LAG_EVERY_S) -> None:
         """Measure how late the event loop is, until cancelled."""
         loop = asyncio.get_running_loop()
@@ -159,11 +163,23 @@ def _sip(counts: SipCounters) -> Iterator[Metric]:
     )
     dropped.add_metric(["source-not-allowed"], counts.dropped_source)
     dropped.add_metric(["connection-refused"], counts.refused_connections)
+    dropped.add_metric(["tls-handshake"], counts.failed_handshakes)
     dropped.add_metric(["connection-slow"], counts.slow_connections)
     dropped.add_metric(["malformed"], counts.malformed)
     dropped.add_metric(["stray-response"], counts.strays)
     dropped.add_metric(["unsent"], counts.unsent)
     yield from (requests, dropped)
+
+
+def _certificates(expiries: Mapping[str, float]) -> Iterator[Metric]:
+    family = GaugeMetricFamily(
+        "dialin_tls_certificate_expiry_timestamp_seconds",
+        "When a certificate of ours expires.",
+        labels=["file"],
+    )
+    for file, at in expiries.items():
+        family.add_metric([file], at)
+    yield family
 
 
 class _Live(Collector):

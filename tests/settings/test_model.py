@@ -317,3 +317,30 @@ PATHS = [
 @given(st.dictionaries(st.sampled_from(PATHS), VALUES, max_size=4))
 def test_whatever_stands_in_a_file_is_taken_or_refused_in_one_way(changes: dict[str, Any]) -> None:
     assert SECRET not in complaint(changes)
+
+
+TLS = {"transport": "tls", "host": "0.0.0.0"}
+
+
+def test_tls_has_a_port_of_its_own() -> None:
+    server = {"bbb_servers.main.voice_transport": "tls"}
+    assert settings(server).bbb_servers["main"].voice_port == 5061
+    server["bbb_servers.main.voice_port"] = "5081"
+    assert settings(server).bbb_servers["main"].voice_port == 5081
+
+
+def test_calls_over_tls_need_a_certificate(tmp_path: Path) -> None:
+    assert complaint({"sip.listen": [TLS]}).startswith("sip.tls_certificate: to take calls over")
+    missing = {"sip.listen": [TLS], "sip.tls_certificate": str(tmp_path / "none.pem")}
+    assert complaint(missing) == "sip.tls_certificate: there is no such file."
+    file = tmp_path / "own.pem"
+    file.touch()
+    values = {"sip.listen": [TLS], "sip.tls_certificate": str(file), "sip.tls_key": str(file)}
+    assert settings(values).sip.listen[0].port == 5061
+
+
+@pytest.mark.parametrize("key", ["tls_certificate", "tls_key"])
+def test_a_certificate_that_nobody_is_shown_is_a_mistake(tmp_path: Path, key: str) -> None:
+    file = tmp_path / "own.pem"
+    file.touch()
+    assert complaint({f"sip.{key}": str(file)}).startswith(f"sip.{key}: there is a certificate")

@@ -40,7 +40,12 @@ def test_what_the_example_leaves_out_is_valid_when_it_is_put_in(tmp_path: Path) 
     trunk, server = values["trunks"]["example"], values["bbb_servers"]["example"]
     certificate = tmp_path / "certificate.pem"
     certificate.write_text("")
+    sip = values["sip"]
+    plain = len(sip["listen"])
+    sip["listen"].append({"transport": "tls", "host": "0.0.0.0"})
     for section, key in (
+        (sip, "tls_certificate"),
+        (sip, "tls_key"),
         (trunk, "tls_ca_file"),
         (trunk, "tls_client_certificate"),
         (trunk, "tls_client_key"),
@@ -50,7 +55,9 @@ def test_what_the_example_leaves_out_is_valid_when_it_is_put_in(tmp_path: Path) 
         section[key] = str(certificate)
     trunk["transport"] = server["voice_transport"] = "tls"
 
-    assert Settings.model_validate(values).sip.listen == Settings.model_fields["sip"].default.listen
+    taken = Settings.model_validate(values).sip.listen
+    assert taken[:plain] == Settings.model_fields["sip"].default.listen
+    assert taken[plain].port == 5061
 
 
 def uncommented(text: str) -> str:

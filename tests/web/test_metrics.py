@@ -124,13 +124,14 @@ def test_a_legs_figures_are_added_when_it_ends(metrics: Metrics) -> None:
 
 
 def test_what_the_sip_endpoint_counted_is_shown_as_it_stands(metrics: Metrics) -> None:
-    counters = SipCounters(1, 2, 3, 4, 5, 6, 7, Counter(INVITE=8), Counter({200: 9}))
+    counters = SipCounters(1, 2, 3, 4, 5, 6, 7, 8, Counter(INVITE=8), Counter({200: 9}))
     metrics.watch_sip(counters)
 
     assert figure(metrics, "dialin_sip_requests_total", method="INVITE") == 8
     dropped = {
         "source-not-allowed": counters.dropped_source,
         "connection-refused": counters.refused_connections,
+        "tls-handshake": counters.failed_handshakes,
         "connection-slow": counters.slow_connections,
         "malformed": counters.malformed,
         "stray-response": counters.strays,
@@ -170,3 +171,13 @@ def test_two_sets_of_figures_do_not_meet() -> None:
 
     assert figure(one, "dialin_pin_attempts_total", result="found") == 1
     assert figure(two, "dialin_pin_attempts_total", result="found") is None
+
+
+def test_the_end_of_our_certificates_is_shown_as_it_is_now(metrics: Metrics) -> None:
+    ends = {"/etc/dialin/tls.pem": 1_800_000_000.0}
+    metrics.watch_certificates(lambda: ends)
+    name = "dialin_tls_certificate_expiry_timestamp_seconds"
+
+    assert figure(metrics, name, file="/etc/dialin/tls.pem") == 1_800_000_000
+    ends["/etc/dialin/tls.pem"] += 1
+    assert figure(metrics, name, file="/etc/dialin/tls.pem") == 1_800_000_001
