@@ -16,9 +16,10 @@ from dialin.media.sockets import connect, disconnect
 from dialin.media.stream import OutgoingStream
 from dialin.media.surroundings import Surroundings
 
-_NOWHERE = ("", 0, 0)
 PACKETS_AT_ONCE = 64
 """Read at once while the source is learnt, so that a sprayer does not crowd it out."""
+
+_NOWHERE = ("", 0, 0)
 
 
 class Association:

@@ -36,7 +36,6 @@ _HEADER = struct.Struct("!QI")
 class Lane(ABC):
     """From one leg's RTP socket to another's, while `left` is more than zero."""
 
-    # In the order of use: CPython keeps slots in memory in alphabetical order.
     __slots__ = (
         "fd",
         "granted",

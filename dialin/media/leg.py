@@ -9,14 +9,7 @@ from __future__ import annotations
 
 from dialin.media.association import Association
 from dialin.media.bridge import Bridge
-from dialin.media.messages import (
-    CannotDo,
-    Cause,
-    Done,
-    LegLost,
-    LegSettings,
-    LegStatistics,
-)
+from dialin.media.messages import CannotDo, Cause, Done, LegLost, LegSettings, LegStatistics
 from dialin.media.playout import CLOCK_HZ, KeyPresses, Playout, Programme
 from dialin.media.ports import PortPair
 from dialin.media.receiver import Receiver

@@ -20,6 +20,7 @@ SSRC_LOCK_S = 0.2
 """While a stream lives, with gaps shorter than this, no other SSRC is heard."""
 CONTIGUOUS_S = 0.06
 """Own frames that follow each other within this differ by exactly one frame's timestamp."""
+
 Transmit = Callable[[memoryview | bytes], object]
 
 

@@ -47,7 +47,8 @@ from dialin.media.surroundings import Watcher
 from dialin.media.switchboard import Switchboard
 
 PACE_S = 0.003
-"""The least time from one wake-up to the next while there are legs: a tenth of a frame."""
+"""The least time from one wake-up to the next while there are legs, and so the most that a packet
+waits on a machine that has time: a seventh of a frame, far below what networks add."""
 COMMANDS_AT_ONCE = 64
 RETRY_S = 0.01
 """How soon to try again when the service has not read what it was told."""
@@ -138,6 +139,20 @@ class Worker:
             self._post(now)
         return now
 
+    def on_readable(self, now: float) -> None:
+        """Take what the service says."""
+        for _ in range(COMMANDS_AT_ONCE):
+            try:
+                data = self._control.recv(MAX_MESSAGE_BYTES)
+            except BlockingIOError:
+                return
+            except OSError:
+                data = b""
+            if not data:
+                self.is_over = True
+                return
+            self._obey(decode(data), now)
+
     def watch(self, fd: int, watcher: Watcher) -> None:
         """Let `watcher` read whenever there is something to read."""
         self._watchers += [None] * (fd + 1 - len(self._watchers))
@@ -166,19 +181,6 @@ class Worker:
         """How long there may be nothing to do."""
         due = self.agenda.next_due()
         return None if due is None else max(0.0, due - self._clock())
-
-    def on_readable(self, now: float) -> None:
-        for _ in range(COMMANDS_AT_ONCE):
-            try:
-                data = self._control.recv(MAX_MESSAGE_BYTES)
-            except BlockingIOError:
-                return
-            except OSError:
-                data = b""
-            if not data:
-                self.is_over = True
-                return
-            self._obey(decode(data), now)
 
     def _obey(self, message: Message, now: float) -> None:
         """Carry out one command. One that is none, or out of place, ends the worker: a bug."""

@@ -57,6 +57,21 @@ class TestSdpMode:
         assert leg.far.heard(at_least=50)
 
 
+@pytest.mark.parametrize("latch", ["sdp", "same-ip"])
+def test_ipv6_works_like_ipv4(worlds: Callable[..., World], latch: str) -> None:
+    world = worlds(latch=latch)
+    leg = world.open("::1")
+    leg.configure()
+    leg.start()
+    for _ in range(20):
+        leg.send()
+        world.advance(FRAME_S)
+    assert leg.far.heard(at_least=20)
+    assert leg.statistics().packets_received >= 14
+    leg.configure(remote_rtp_port=world.far_end("::1").port)
+    world.advance(0.1)
+
+
 class TestSameIp:
     def learn(self, leg: LegAtWork, source: FarEnd, packets: int = 20) -> None:
         for _ in range(packets):

@@ -95,8 +95,9 @@ class FarEnd:
     """A phone or a conference: one RTP and one RTCP socket, and the stream it sends."""
 
     def __init__(self, host: str = HOST, *, ssrc: int = 0x0A0B0C0D, sequence: int = 1000) -> None:
-        self.rtp = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
-        self.rtcp = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+        family = socket.AF_INET6 if ":" in host else socket.AF_INET
+        self.rtp = socket.socket(family, socket.SOCK_DGRAM)
+        self.rtcp = socket.socket(family, socket.SOCK_DGRAM)
         for each in (self.rtp, self.rtcp):
             each.bind((host, 0))
             each.setblocking(False)
@@ -144,7 +145,7 @@ class FarEnd:
         self.send_raw(port, packet)
 
     def send_raw(self, port: int, datagram: bytes) -> None:
-        self.rtp.sendto(datagram, (HOST, port))
+        self.rtp.sendto(datagram, ("::1" if ":" in self.host else HOST, port))
 
     def heard(self, at_least: int = 0) -> list[Heard]:
         """What has arrived since the last call; waits for as many as must come."""
@@ -304,11 +305,11 @@ class World:
         self._fars.append(far)
         return far
 
-    def open(self) -> LegAtWork:
+    def open(self, host: str = HOST) -> LegAtWork:
         """A leg that the worker has no settings of."""
         number = next(self._requests)
-        port = self.ask(lambda request: OpenLeg(request, number, HOST), Opened).rtp_port
-        far = self.far_end(ssrc=0xA000 + number)
+        port = self.ask(lambda request: OpenLeg(request, number, host), Opened).rtp_port
+        far = self.far_end(host, ssrc=0xA000 + number)
         return LegAtWork(self, number, port, far, self.settings(far))
 
     def leg(self, *, started: bool = True, **changes: object) -> LegAtWork:
@@ -325,7 +326,7 @@ class World:
 
     def settings(self, far: FarEnd) -> LegSettings:
         """Settings towards a far end."""
-        return LegSettings(HOST, far.port, far.rtcp_port, Codec.PCMU, 0, 101, False)
+        return LegSettings(far.host, far.port, far.rtcp_port, Codec.PCMU, 0, 101, False)
 
     def leg_of(self, leg: LegAtWork) -> Leg:
         """The worker's own leg, for what no far end can bring about."""
