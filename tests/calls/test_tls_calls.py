@@ -1,0 +1,182 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Calls whose signalling is TLS all the way: a foreign phone in, the conference out."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+from prometheus_client.parser import text_string_to_metric_families
+
+from dialin import app
+from dialin.demo.bbb import DemoBbb
+from dialin.demo.conference import Conference, Member, open_conference
+from dialin.demo.run import demo_settings
+from dialin.registry import CallState
+from dialin.sip import Certificate, Listen
+from tests.fakes.authority import NAME, Authority
+from tests.peers.baresip import baresip, needs_baresip
+from tests.peers.clips import Clips
+from tests.world import ANYWHERE, TOKEN, World
+
+HOST = "127.0.0.1"
+ROOM = "123456789"
+NUMBER = "+4915738620594"
+TONE, OTHER = 450, 1050
+LOUD, FAINT = 2000.0, 200.0
+
+
+@pytest.fixture(scope="module")
+def authority(tmp_path_factory: pytest.TempPathFactory) -> Authority:
+    return Authority.made(tmp_path_factory.mktemp("authority") / "ca")
+
+
+@pytest.fixture(scope="module")
+def certificate(authority: Authority) -> Certificate:
+    return authority.issue("both", names=f"DNS:{NAME},IP:{HOST}", usage="serverAuth,clientAuth")
+
+
+@asynccontextmanager
+async def encrypted_service(
+    authority: Authority,
+    certificate: Certificate,
+    *,
+    shown: Certificate | None = None,
+    **sections: dict[str, Any],
+) -> AsyncIterator[World]:
+    """The whole service with TLS on both sides; `shown` is what the conference proves itself by."""
+    async with (
+        open_conference([Listen("TLS", HOST, 0, shown or certificate)]) as conference,
+        DemoBbb(members=conference.phone_callers) as bbb,
+    ):
+        server = {
+            "url": bbb.url,
+            "secret": bbb.secret,
+            "voice_host": HOST,
+            "voice_port": conference.addresses[0].port,
+            "voice_transport": "tls",
+            "voice_tls_ca_file": str(authority.file),
+        }
+        settings = demo_settings(
+            ANYWHERE,
+            ANYWHERE,
+            TOKEN,
+            bbb,
+            conference.addresses[0],
+            sip={
+                "listen": [{"transport": "tls", "host": HOST, "port": 0}],
+                "tls_certificate": str(certificate.file),
+                "tls_key": str(certificate.key_file),
+            },
+            trunks={
+                "demo": {
+                    "transport": "tls",
+                    "domain": NAME,
+                    "tls_ca_file": str(authority.file),
+                    "tls_client_certificate": str(certificate.file),
+                    "tls_client_key": str(certificate.key_file),
+                    "allowed_sources": ["127.0.0.0/8"],
+                }
+            },
+            bbb_servers={"demo": server},
+            **sections,
+        )
+        async with app.running(settings) as service:
+            yield World(bbb, service, conference)
+
+
+@needs_baresip
+async def test_baresip_calls_over_tls_and_is_heard_in_a_conference_over_tls(
+    tmp_path: Path, authority: Authority, certificate: Certificate
+) -> None:
+    clips = Clips(tmp_path / "clips")
+    async with (
+        encrypted_service(authority, certificate, **clips.settings) as world,
+        baresip(
+            tmp_path / "phone",
+            NUMBER,
+            hertz=TONE,
+            transport="tls",
+            authority=authority.file,
+        ) as phone,
+    ):
+        await phone.dial(f"sip:dialin@{HOST}:{world.sip_port('tls')};transport=tls")
+        await phone.press(f"{ROOM}#")
+        await world.until(lambda: is_in_room(world))
+        [member] = world.conference.members(ROOM)
+        assert member.reading.name == "xxx-xxx-0594"
+        await world.until_true(lambda: tone_is_heard(world.conference, member))
+        await phone.hang_up()
+        await world.until(lambda: not world.conference.members())
+        await world.until(lambda: not world.service.registry.snapshots())
+        assert await world.ends() == {"success/left-room": 1}
+
+
+@needs_baresip
+async def test_a_conference_that_cannot_prove_its_name_is_not_entered(
+    tmp_path: Path, authority: Authority, certificate: Certificate
+) -> None:
+    clips = Clips(tmp_path / "clips")
+    wrong = authority.issue("wrong", names="DNS:elsewhere.example.org")
+    async with (
+        encrypted_service(authority, certificate, shown=wrong, **clips.settings) as world,
+        baresip(
+            tmp_path / "phone",
+            NUMBER,
+            hertz=TONE,
+            transport="tls",
+            authority=authority.file,
+        ) as phone,
+    ):
+        await phone.dial(f"sip:dialin@{HOST}:{world.sip_port('tls')};transport=tls")
+        await phone.press(f"{ROOM}#")
+        await phone.tells("CALL_CLOSED")
+        await world.until(lambda: not world.service.registry.snapshots())
+        assert await world.ends() == {"bbb/conference-unreachable": 1}
+
+
+@needs_baresip
+async def test_a_phone_that_does_not_know_our_authority_does_not_call(
+    tmp_path: Path, authority: Authority, certificate: Certificate
+) -> None:
+    stranger = Authority.made(tmp_path / "stranger")
+    async with (
+        encrypted_service(authority, certificate) as world,
+        baresip(
+            tmp_path / "phone", NUMBER, hertz=TONE, transport="tls", authority=stranger.file
+        ) as phone,
+    ):
+        target = f"sip:dialin@{HOST}:{world.sip_port('tls')};transport=tls"
+        phone._command("dial", target)
+        await phone.tells("CALL_CLOSED")
+        assert world.service.sip.counters.failed_handshakes >= 1
+        assert not world.service.sip.counters.requests
+
+
+async def test_the_end_of_our_certificates_is_on_the_metrics_page(
+    authority: Authority, certificate: Certificate
+) -> None:
+    async with encrypted_service(authority, certificate) as world:
+        page = (await world.page("/metrics")).decode()
+    [family] = [
+        family
+        for family in text_string_to_metric_families(page)
+        if family.name == "dialin_tls_certificate_expiry_timestamp_seconds"
+    ]
+    [sample] = family.samples
+    assert sample.labels == {"file": str(certificate.file)}
+    assert sample.value == certificate.expires_at()
+
+
+def is_in_room(world: World) -> bool:
+    calls = world.service.registry.snapshots()
+    return [call.state for call in calls] == [CallState.IN_ROOM]
+
+
+async def tone_is_heard(conference: Conference, member: Member) -> bool:
+    """Whether the room gets the caller's tone, clearly and alone."""
+    said = (await conference.listen(member, (TONE, OTHER))).said
+    return said.tones[TONE] > LOUD and said.tones[OTHER] < FAINT
