@@ -48,10 +48,6 @@ module_app menu.so
 ctrl_tcp_listen {host}:{control}
 cons_listen {host}:{console}
 """
-VERIFIES = """\
-sip_verify_server yes
-sip_cafile {authority}
-"""
 ACCOUNT = "<sip:{number}@{host};transport={transport}>;regint=0;audio_codecs={codec}/8000/1\n"
 
 needs_baresip = needs("baresip", "baresip-core")
@@ -119,23 +115,13 @@ class Baresip:
 
 @asynccontextmanager
 async def baresip(
-    folder: Path,
-    number: str,
-    *,
-    hertz: int,
-    codec: str = "PCMA",
-    transport: str = "udp",
-    authority: Path | None = None,
+    folder: Path, number: str, *, hertz: int, codec: str = "PCMA", transport: str = "udp"
 ) -> AsyncIterator[Baresip]:
-    """A phone with this number, while the block runs. Its files are in the folder.
-
-    With an `authority`, servers have to prove themselves by a certificate of it.
-    """
-    config = CONFIG if authority is None else CONFIG + VERIFIES.format(authority=authority)
+    """A phone with this number, while the block runs. Its files are in the folder."""
     control, console = free_port(HOST, socket.SOCK_STREAM), free_port(HOST)
     _write_files(
         folder,
-        config.format(host=HOST, hertz=hertz, modules=MODULES, control=control, console=console),
+        CONFIG.format(host=HOST, hertz=hertz, modules=MODULES, control=control, console=console),
         ACCOUNT.format(number=number, host=HOST, transport=transport, codec=codec),
     )
     async with started("baresip", "-f", str(folder), log=folder / "baresip.log") as process:
