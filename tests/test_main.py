@@ -90,7 +90,7 @@ def invoke(*arguments: object, text: str | None = None) -> Result:
 
 
 @pytest.mark.parametrize(
-    "command", [[], ["run"], ["demo"], ["call"], ["config"], ["config", "show"]]
+    "command", [[], ["run"], ["demo"], ["call"], ["check"], ["config"], ["config", "show"]]
 )
 @pytest.mark.parametrize("flag", ["--help", "-h"])
 def test_every_command_explains_itself(command: list[str], flag: str) -> None:

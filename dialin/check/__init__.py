@@ -22,6 +22,7 @@ from dialin.check.local import (
     address_is_free,
     files_are_private,
     files_suffice,
+    own_certificate_is_good,
     prompts_are_there,
     rtp_ports_are_free,
 )
@@ -37,7 +38,6 @@ from dialin.settings.base import split_host_port
 from dialin.settings.peers import BbbServerSettings, TrunkSettings
 from dialin.settings.problems import SettingsError, locate
 from dialin.settings.sources import is_for_us, secret_files
-from dialin.sip import Certificate, Listen, TlsTarget
 from dialin.wire.digest import Algorithm
 from dialin.wire.login import Login
 
@@ -62,6 +62,8 @@ async def check(sheet: Sheet, file: Path | None, *, trial_room: str | None = Non
         "prompts",
         lambda: prompts_are_there(service.languages, ivr.prompt_folder, settings.media.codecs),
     )
+    for certificate in filter(None, {at.certificate for at in app.listen_addresses(settings)}):
+        sheet.look("sip.tls_certificate", partial(own_certificate_is_good, certificate))
     sheet.look("open files", lambda: files_suffice(service.max_calls))
     running = await look_for_service(settings.web.host, settings.web.port)
     sheet.look("service", lambda: service_is_ready(running))
@@ -94,9 +96,9 @@ def _private_files(file: Path | None, loaded: Loaded) -> Iterator[Path]:
     if file and any(at == f"file {file}" and locate(path).is_secret for path, at in origins):
         yield file
     yield from (secret for secret in secret_files() if is_for_us(secret))
-    for trunk in loaded.settings.trunks.values():
-        if trunk.tls_client_key:
-            yield trunk.tls_client_key
+    sip, trunks = loaded.settings.sip, loaded.settings.trunks.values()
+    keys = (sip.tls_key or sip.tls_certificate, *(trunk.tls_client_key for trunk in trunks))
+    yield from filter(None, keys)
 
 
 def _check_ports(sheet: Sheet, settings: Settings, running: Running) -> None:
@@ -105,7 +107,7 @@ def _check_ports(sheet: Sheet, settings: Settings, running: Running) -> None:
     if running.is_up:
         sheet.tell("ports", [ok("The service runs and holds what it needs; nothing was bound.")])
         return
-    for at in _listening(settings):
+    for at in app.listen_addresses(settings):
         sheet.look(f"sip.listen {at}", partial(address_is_free, at))
     sheet.look(
         "media ports",
@@ -119,7 +121,7 @@ async def _check_others(
     """All trunks and servers, one after the other."""
     async with AsyncExitStack() as stack:
         try:
-            ways = await stack.enter_async_context(opened_ways(_listening(settings)))
+            ways = await stack.enter_async_context(opened_ways(app.listen_addresses(settings)))
         except OperatorError as error:
             sheet.tell("sip", [fail(error.cause, error.remedy)])
             return
@@ -138,10 +140,6 @@ async def _trial(stack: AsyncExitStack, settings: Settings, room: str) -> Trial:
     return Trial(room, engine, settings.media.codecs[0])
 
 
-def _listening(settings: Settings) -> list[Listen]:
-    return [Listen(at.transport.upper(), str(at.host), at.port) for at in settings.sip.listen]
-
-
 def _lines(settings: Settings) -> Iterator[Line]:
     advertised = settings.sip.advertised_address
     for name, trunk in settings.trunks.items():
@@ -150,22 +148,11 @@ def _lines(settings: Settings) -> Iterator[Line]:
             name=name,
             server=split_host_port(at) if at else None,
             transport=trunk.transport.upper(),
-            tls=_trunk_tls(trunk),
+            tls=app.tls_target(trunk),
             networks=trunk.allowed_sources,
             account=_account(trunk) if trunk.mode == "register" else None,
             advertised=str(advertised) if advertised else None,
         )
-
-
-def _trunk_tls(trunk: TrunkSettings) -> TlsTarget:
-    """The name that a trunk's server has to prove is the one that we send to (RFC 5922 §7.3)."""
-    at = trunk.outbound_proxy or trunk.registrar
-    own = trunk.tls_client_certificate
-    return TlsTarget(
-        server_name=split_host_port(at)[0] if at else trunk.home_domain,
-        ca_file=trunk.tls_ca_file,
-        certificate=Certificate(own, trunk.tls_client_key) if own else None,
-    )
 
 
 def _account(trunk: TrunkSettings) -> Account:
@@ -197,7 +184,6 @@ def _server_checks(
             _api(name, server, session),
             str(server.url),
             voices[name],
-            TlsTarget(server.voice_address, server.voice_tls_ca_file),
             session=session,
             ways=ways,
             trial=trial,

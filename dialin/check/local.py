@@ -10,13 +10,17 @@ from __future__ import annotations
 import resource
 import socket
 import stat
-from collections.abc import Iterable, Sequence
+import time
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import closing
+from datetime import UTC, datetime
 from pathlib import Path
 
 from dialin.check.steps import Finding, fail, ok, warn
 from dialin.events import Codec
-from dialin.sip.addresses import Listen, bound_socket
+from dialin.sip import Certificate, Listen
+from dialin.sip.addresses import bound_socket
+from dialin.sip.tls import server_context
 from dialin.sounds import SPOKEN, Prompts
 
 OTHERS = stat.S_IRWXO
@@ -26,6 +30,9 @@ DESCRIPTORS_PER_CALL = 8
 DESCRIPTORS_BESIDES = 128
 """Listening sockets, connections, pipes to the workers, the files of Python itself."""
 PORTS_PER_CALL = 4
+EXPIRES_SOON_S = 14 * 86400.0
+"""A certificate that ends sooner should be renewed already."""
+RENEW = "Renew it; the running service takes the new one by itself."
 MOST_NAMED = 5
 """Of a long list, so many are named."""
 
@@ -72,6 +79,20 @@ def address_is_free(listen: Listen) -> Finding:
     """Nobody else has a SIP address. Raises OperatorError."""
     with closing(bound_socket(listen)):
         return ok("It is free.")
+
+
+def own_certificate_is_good(
+    certificate: Certificate, clock: Callable[[], float] = time.time
+) -> Finding:
+    """What we prove ourselves with fits its key and has not expired. Raises OperatorError."""
+    server_context(certificate)
+    ends_at = certificate.expires_at()
+    until = datetime.fromtimestamp(ends_at, UTC).date()
+    if ends_at < clock():
+        return fail(f"It has expired on {until}, so nobody connects to us by TLS.", RENEW)
+    if ends_at - clock() < EXPIRES_SOON_S:
+        return warn(f"It ends on {until}.", RENEW)
+    return ok(f"It fits its key, and ends on {until}.")
 
 
 def rtp_ports_are_free(first: int, last: int, max_calls: int) -> Finding:

@@ -25,7 +25,7 @@ from dialin.errors import OperatorError
 from dialin.events import CallError, Codec
 from dialin.media.engine import MediaEngine, MediaLeg, NoMediaPort
 from dialin.rooms import Room
-from dialin.sip import RequestFailed, TlsTarget
+from dialin.sip import RequestFailed
 from dialin.wire.bbbxml import Meeting
 from dialin.wire.flow import Flow
 
@@ -59,19 +59,16 @@ class ServerCheck:
         api: BbbApi,
         url: str,
         voice: VoiceServer,
-        tls: TlsTarget,
         *,
         session: aiohttp.ClientSession,
         ways: Ways,
         trial: Trial | None = None,
         clock: Callable[[], float] = time.time,
     ) -> None:
-        """`tls` is what the FreeSWITCH proves itself by, where it speaks TLS."""
         self._name = f"bbb_servers.{api.name}"
         self._api = api
         self._url = url
         self._voice = voice
-        self._tls = tls
         self._session = session
         self._ways = ways
         self._trial = trial
@@ -133,7 +130,7 @@ class ServerCheck:
                 "Correct voice_host, or url where it is not set, or mend the name server.",
             )
         flow = Flow(voice.transport, host, voice.port)
-        self._ways.expect(flow, self._tls)
+        self._ways.expect(flow, voice.tls)
         uri = f"sip:{bracketed(voice.host)}:{voice.port}"
         try:
             response = await self._ways.sip.request("OPTIONS", uri, flow, within_s=OPTIONS_WITHIN_S)

@@ -17,7 +17,7 @@ from datetime import UTC, datetime
 from ipaddress import IPv4Network, IPv6Network, ip_address
 from typing import TypeAlias
 
-from dialin.check.local import counted, listed
+from dialin.check.local import EXPIRES_SOON_S, counted, listed
 from dialin.check.steps import Finding, Sheet, fail, ok, warn
 from dialin.check.ways import Ways
 from dialin.errors import PeerError
@@ -37,8 +37,6 @@ Network: TypeAlias = IPv4Network | IPv6Network
 
 CONNECT_WITHIN_S = 10.0
 ANSWER_WITHIN_S = 12.0
-EXPIRES_SOON_S = 14 * 86400.0
-"""A certificate that ends sooner should be renewed already."""
 WIDEST = {4: 16, 6: 32}
 """Prefixes of networks that may well be one provider's; a shorter one holds many strangers."""
 CAUSES = {403: Cause.FORBIDDEN, 404: Cause.UNKNOWN_ACCOUNT, 503: Cause.OVERLOADED}

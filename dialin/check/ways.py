@@ -29,10 +29,10 @@ class Ways:
         """Whether this address is one that was asked."""
         return host in self._hosts
 
-    def expect(self, flow: Flow, tls: TlsTarget) -> None:
+    def expect(self, flow: Flow, tls: TlsTarget | None) -> None:
         """Somebody is going to be asked there. Raises OperatorError where a file is unusable."""
         self._hosts.add(flow.host)
-        if flow.transport == "TLS":
+        if tls and flow.transport == "TLS":
             self.sip.trust(flow.host, flow.port, tls)
 
 
