@@ -374,10 +374,10 @@ def test_config_check_tells_warnings(file: Path) -> None:
 def test_config_check_tells_what_this_version_cannot_do(
     file: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    file.write_text(TOML.replace("[trunks.lab]", '[trunks.lab]\ntransport = "tls"'))
+    file.write_text(TOML.replace("secret = ", 'bridge = "livekit"\nsecret = '))
 
     assert outcome(monkeypatch, "config", "check", "--config", file) == 1
-    assert capsys.readouterr().err.startswith("dialin: trunks.lab.transport: this version has no")
+    assert capsys.readouterr().err.startswith("dialin: bbb_servers.main.bridge: this version")
 
 
 def test_the_usual_file_is_read_where_none_is_named(no_usual_file: Path) -> None:

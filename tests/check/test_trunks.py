@@ -21,8 +21,10 @@ from dialin.errors import OperatorError
 from dialin.names import Names
 from dialin.sip import Certificate, TlsTarget
 from dialin.sip.addresses import Routes
+from dialin.wire.agent_events import Replied
 from dialin.wire.flow import Flow
 from dialin.wire.login import Login
+from dialin.wire.message import Headers, Response
 from dialin.wire.x509 import MalformedCertificate
 from tests.check.parts import looked_at, step, ways_from
 from tests.fakes.authority import NAME, Authority
@@ -193,12 +195,12 @@ async def test_a_registrar_that_asks_for_no_password_is_doubtful() -> None:
 
 
 async def test_contacts_that_cannot_be_read_count_as_none() -> None:
-    async with scripted(200, [("Contact", "<sip:a@b")], b"", b"") as port, ways_from() as ways:
-        check = TrunkCheck(line(port), ways=ways, names=Names(), service_runs=False)
-        flow = Flow("UDP", "127.0.0.1", port)
-        ways.expect(flow, None)
-        replied = await check._ask(ACCOUNT, flow, None)
-        assert check._taken(ACCOUNT, replied).cause.endswith("0 contacts registered.")
+    flow = Flow("UDP", "127.0.0.1", 9)
+    response = Response(200, "OK", Headers((("Contact", "<sip:a@b"),)))
+    async with ways_from() as ways:
+        check = TrunkCheck(line(9), ways=ways, names=Names(), service_runs=False)
+        found = check._taken(ACCOUNT, Replied("asked", response, flow))
+    assert found.cause.endswith("0 contacts registered.")
 
 
 # Name and connection
