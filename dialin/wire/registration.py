@@ -25,6 +25,7 @@ from dialin.wire.message import Response
 from dialin.wire.registration_cause import Cause
 from dialin.wire.timers import Timers
 
+NEVER: Final = float("inf")
 REST_S: Final = 1.0
 """Between one REGISTER, or what came of it, and the next."""
 TIMERS: Final = Timers(t1_s=REST_S, t2_s=2.0)
@@ -41,6 +42,8 @@ REFRESH_AT: Final = (0.5, 0.8)
 """The part of the granted time after which it is renewed."""
 LONGEST_EXPIRES_S: Final = 86400 * 7
 """A registrar cannot make us ask for longer."""
+LASTING_S: Final = 30.0
+"""A way that was open for so long was worth having."""
 MAX_DOUBLINGS: Final = 16
 RETRY_AFTER_SPREAD: Final = 10
 """A Retry-After is exceeded by up to this part of it."""
@@ -56,8 +59,6 @@ _CAUSES: Final = {
     504: Cause.SERVER_ERROR,
 }
 """What a final response stands for; any other is a refusal."""
-_WORTH_ANOTHER_SERVER: Final = frozenset({Cause.SERVER_ERROR, Cause.OVERLOADED})
-"""RFC 3263 §4.3: this server cannot, another may."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,8 +114,8 @@ class Registration:
         """`token(n)` gives n random bits as hexadecimal text, `jitter` a number from 0 to 1."""
         self.account = account
         """Whose it is."""
-        self.due_at: float | None = now
-        """When the next REGISTER shall be sent; None while one is out, or none is wanted."""
+        self.due_at = now
+        """When the next REGISTER shall be sent; NEVER while one is out, or none is wanted."""
         self.registered_until: float | None = None
         """When the provider forgets us unless we renew; None while it does not know us."""
         self.cause: Cause | None = None
@@ -132,6 +133,9 @@ class Registration:
         self._last_flow: Flow | None = None
         self._rests_until = now
         self._failures = 0
+        self._registered_at = now
+        self._losses = 0
+        """Ways in a row that did not last."""
         self._is_sign = False
         """Whether the latest REGISTER was sent because of a sign of life."""
         self._heeds_signs = True
@@ -156,7 +160,7 @@ class Registration:
     @property
     def is_over(self) -> bool:
         """Whether we are leaving, and nothing is to be sent or awaited any more."""
-        return self._is_leaving and self.due_at is None and self._out is None
+        return self._is_leaving and self.due_at == NEVER and self._out is None
 
     # What is sent
 
@@ -166,7 +170,7 @@ class Registration:
         if self._last_flow and not self._last_flow.includes(flow):
             self._prover.begin()  # another server: it has not refused anything yet
         self._last_flow = flow
-        self._out, self.due_at = _Out(flow, is_last=self._is_leaving), None
+        self._out, self.due_at = _Out(flow, is_last=self._is_leaving), NEVER
         self._cseq += 1
         self._rest(now)
         expires_s = 0 if self._is_leaving else self._expires_s
@@ -189,8 +193,11 @@ class Registration:
 
     # What comes of it
 
-    def answered(self, response: Response, came: Flow, now: float, *, others: bool = False) -> None:
-        """The final response. `others`: whether there is a server left that was not tried yet."""
+    def answered(self, response: Response, came: Flow, now: float, *, others: bool = False) -> bool:
+        """The final response; returns whether another server should be asked next.
+
+        `others`: whether there is one left that was not tried yet.
+        """
         out, self._out = self._out, None
         if out is None:
             raise ValueError("no REGISTER is out")
@@ -204,9 +211,11 @@ class Registration:
             self.due_at = self._rests_until
         else:
             self._refused(response, now, others=others)
+            return self.cause is not None and self.cause.is_of_server
+        return False
 
     def failed(self, cause: Cause, now: float, *, others: bool = False) -> None:
-        """No response came, or there is no server to ask."""
+        """No response came, or there is no server to ask: another should be asked next."""
         self._out = None
         self._rest(now)
         self._heeds_signs = self._heeds_signs and not self._is_sign
@@ -227,18 +236,24 @@ class Registration:
             self._due_soon(now)
 
     def lost(self, cause: Cause, now: float) -> None:
-        """The way that calls would come by is gone."""
+        """The way that calls would come by is gone.
+
+        A way that goes as soon as it has come is opened again later and later.
+        """
         if self._is_leaving:
             return
+        has_lasted = now - self._registered_at >= LASTING_S
+        self._losses = 0 if has_lasted else min(self._losses + 1, MAX_DOUBLINGS)
         self.registered_until = None
         self.cause, self.status = cause, None
-        self._due_soon(now)
+        pause_s = REST_S * 2.0 ** (self._losses - 1) if self._losses > 1 else 0.0
+        self._due_soon(now + min(pause_s, self._longest_pause_s))
 
     def leave(self, now: float) -> None:
         """Take the registration back (§10.2.2), once: nothing waits for a second attempt."""
         self._is_leaving = True
         if self._out is None:
-            self.due_at = self._rests_until if self.is_registered(now) else None
+            self.due_at = self._rests_until if self.is_registered(now) else NEVER
 
     def _accepted(self, response: Response, now: float, *, was_last: bool) -> None:
         self._prover.begin()
@@ -251,6 +266,8 @@ class Registration:
         if granted_s <= 0:
             self._give_up(Cause.NOT_KEPT, response.status, now)
             return
+        if not self.is_registered(now):
+            self._registered_at = now
         self.registered_until = now + granted_s
         if self._is_leaving or self._bindings.drop(also_others=self.account.is_ours_alone):
             self.due_at = self._rests_until
@@ -283,7 +300,7 @@ class Registration:
             response.status,
             now,
             at_least_s=min(wanted_s, LONGEST_RETRY_AFTER_S),
-            others=others and cause in _WORTH_ANOTHER_SERVER,
+            others=others,
         )
 
     def _give_up(
@@ -299,8 +316,8 @@ class Registration:
         self._prover.begin()
         self.cause, self.status, self._is_sign = cause, status, False
         if self._is_leaving:
-            self.due_at = None
-        elif others:
+            self.due_at = NEVER
+        elif others and cause.is_of_server:
             self.due_at = self._rests_until
         else:
             self.due_at = now + self._pause_s(cause, at_least_s)
@@ -317,7 +334,7 @@ class Registration:
     def _rest(self, now: float) -> None:
         self._rests_until = now + REST_S
 
-    def _due_soon(self, now: float) -> None:
+    def _due_soon(self, at: float) -> None:
         """As soon as the rest is over; a REGISTER that is out will bring what is wanted."""
         if self._out is None:
-            self.due_at = max(now, self._rests_until)
+            self.due_at = max(at, self._rests_until)

@@ -43,6 +43,11 @@ class Cause(StrEnum):
         return self in _ABSENT
 
     @property
+    def is_of_server(self) -> bool:
+        """Whether another server of the provider may do better (RFC 3263 §4.3)."""
+        return self in _ABSENT or self in _FAILING
+
+    @property
     def is_lasting(self) -> bool:
         """Whether trying again soon is of no use, and may lock the account."""
         return self in _LASTING
@@ -57,6 +62,7 @@ _ABSENT: Final = frozenset(
         Cause.NO_ANSWER,
     }
 )
+_FAILING: Final = frozenset({Cause.SERVER_ERROR, Cause.OVERLOADED})
 _LASTING: Final = frozenset({Cause.CREDENTIALS_REFUSED, Cause.FORBIDDEN, Cause.UNKNOWN_ACCOUNT})
 
 _REMEDIES: Final = {

@@ -16,7 +16,7 @@ from dialin.wire.digest import Algorithm, parse_credentials
 from dialin.wire.flow import Flow
 from dialin.wire.login import Login
 from dialin.wire.message import Headers, Request, Response
-from dialin.wire.registration import LONGEST_RETRY_AFTER_S, Account, Registration
+from dialin.wire.registration import LONGEST_RETRY_AFTER_S, NEVER, Account, Registration
 from dialin.wire.registration_cause import Cause
 from tests.wire.peers import Lines
 from tests.wire.registrar_text import (
@@ -62,10 +62,10 @@ class Bench:
         self.flow = REGISTRAR
         self.local = HERE
         self.sent: list[tuple[float, Request]] = []
+        self.goes_on = False
 
     def wait(self) -> float:
         """Until the next REGISTER; how long that takes."""
-        assert self.machine.due_at is not None
         before, self.now = self.now, self.machine.due_at
         return self.now - before
 
@@ -73,7 +73,7 @@ class Bench:
         """The REGISTER that is due."""
         self.wait()
         enquiry = self.machine.register(self.flow, self.local, self.now)
-        assert self.machine.due_at is None
+        assert self.machine.due_at == NEVER
         self.sent.append((self.now, as_request(enquiry)))
         return self.sent[-1][1]
 
@@ -84,12 +84,11 @@ class Bench:
         *,
         came: Flow | None = None,
         others: bool = False,
-        after_s: float = 0.02,
     ) -> None:
         """What the registrar says."""
-        self.now += after_s
+        self.now += 0.02
         read: Response = response(self.sent[-1][1], status, lines)
-        self.machine.answered(read, came or self.flow, self.now, others=others)
+        self.goes_on = self.machine.answered(read, came or self.flow, self.now, others=others)
 
     def exchange(self, status: int = 200, lines: Lines = (), **more: object) -> Request:
         """One REGISTER and its answer."""
@@ -318,7 +317,6 @@ def test_silence_is_answered_by_longer_and_longer_pauses(jitter: float) -> None:
     pauses = []
     for _ in range(12):
         bench.fail()
-        assert bench.machine.due_at is not None
         pauses.append(bench.machine.due_at - bench.now)
     share = (1 + jitter) / 2
     assert pauses[0] == 1.0
@@ -359,7 +357,10 @@ def test_not_all_come_back_at_the_moment_that_they_were_told() -> None:
 def test_the_next_server_is_asked_where_that_can_help(status: int, goes_on: bool) -> None:
     bench = Bench(jitter=1.0)
     bench.exchange(status, [("Retry-After", "40")], others=True)
+    assert bench.goes_on is goes_on
     assert (bench.wait() == 1.0) is goes_on
+    bench.exchange(200, [("Contact", OURS)], others=True)
+    assert not bench.goes_on
 
 
 def test_the_next_server_is_asked_after_silence_without_a_pause() -> None:
@@ -416,9 +417,26 @@ def test_a_lost_connection_is_registered_anew_at_once() -> None:
     assert bench.wait() == 0
     bench.send()
     bench.machine.lost(Cause.CONNECTION_LOST, bench.now)
-    assert bench.machine.due_at is None
+    assert bench.machine.due_at == NEVER
     bench.answer(200, [("Contact", OURS)])
     assert bench.standing() == (True, None)
+
+
+def test_a_way_that_goes_as_soon_as_it_has_come_is_opened_later_and_later() -> None:
+    bench = Bench()
+    pauses = []
+    for _ in range(12):
+        bench.register()
+        bench.now += 1.5
+        bench.machine.lost(Cause.CONNECTION_LOST, bench.now)
+        pauses.append(bench.machine.due_at - bench.now)
+        bench.exchange(401, digest("n1", stale=True))
+    assert [round(pause) for pause in pauses[:5]] == [0, 2, 4, 8, 16]
+    assert pauses[-1] == 300
+    bench.register()
+    bench.now += 30
+    bench.machine.lost(Cause.CONNECTION_LOST, bench.now)
+    assert bench.wait() == 0
 
 
 def test_a_renewal_that_fails_leaves_the_registration_as_it_is() -> None:
