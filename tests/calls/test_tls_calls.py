@@ -15,16 +15,14 @@ from typing import Any
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
-from dialin import app
-from dialin.demo.bbb import DemoBbb
 from dialin.demo.conference import Conference, Member, open_conference
-from dialin.demo.run import demo_settings
 from dialin.registry import CallState
 from dialin.sip import Certificate, Listen
 from tests.fakes.authority import NAME, Authority
 from tests.peers.baresip import baresip, needs_baresip
 from tests.peers.clips import Clips
-from tests.world import ANYWHERE, TOKEN, World
+from tests.tls_world import serving_over_tls
+from tests.world import World
 
 HOST = "127.0.0.1"
 ROOM = "123456789"
@@ -54,42 +52,15 @@ async def encrypted_service(
     """The whole service with TLS on both sides; `shown` is what the conference proves itself by."""
     async with (
         open_conference([Listen("TLS", HOST, 0, shown or certificate)]) as conference,
-        DemoBbb(members=conference.phone_callers) as bbb,
-    ):
-        server = {
-            "url": bbb.url,
-            "secret": bbb.secret,
-            "voice_host": HOST,
-            "voice_port": conference.addresses[0].port,
-            "voice_transport": "tls",
-            "voice_tls_ca_file": str(authority.file),
-        }
-        settings = demo_settings(
-            ANYWHERE,
-            ANYWHERE,
-            TOKEN,
-            bbb,
+        serving_over_tls(
             conference.addresses[0],
-            sip={
-                "listen": [{"transport": "tls", "host": HOST, "port": 0}],
-                "tls_certificate": str(certificate.file),
-                "tls_key": str(certificate.key_file),
-            },
-            trunks={
-                "demo": {
-                    "transport": "tls",
-                    "domain": NAME,
-                    "tls_ca_file": str(authority.file),
-                    "tls_client_certificate": str(certificate.file),
-                    "tls_client_key": str(certificate.key_file),
-                    "allowed_sources": ["127.0.0.0/8"],
-                }
-            },
-            bbb_servers={"demo": server},
+            authority,
+            certificate,
+            members=conference.phone_callers,
             **sections,
-        )
-        async with app.running(settings) as service:
-            yield World(bbb, service, conference)
+        ) as served,
+    ):
+        yield World(served.bbb, served.service, conference)
 
 
 @needs_baresip

@@ -1,9 +1,10 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Asterisk 22 with ConfBridge, in the place of BBB's FreeSWITCH: somebody else's conference server.
 
-It runs in the chroot that `scripts/asterisk-rootfs` builds, on one loopback port (UDP and TCP), and
-takes any call to 5 to 11 digits into the conference of that number: 183 first, then 200, as BBB's
-dialplan does. `Asterisk.members` tells who is in a conference, under which name and number.
+It runs in the chroot that `scripts/asterisk-rootfs` builds, on one loopback port (UDP and TCP) and,
+with a certificate, on another one (TLS). It takes any call to 5 to 11 digits into the conference of
+that number: 183 first, then 200, as BBB's dialplan does. `Asterisk.members` tells who is in a
+conference, under which name and number.
 """
 
 from __future__ import annotations
@@ -20,6 +21,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+
+from dialin.sip import Certificate
 
 ROOTFS = Path(__file__).parents[2] / ".cache" / "asterisk"
 HOST = "127.0.0.1"
@@ -74,6 +77,7 @@ SETTINGS = {
         type = transport
         protocol = tcp
         bind = {host}:{port}
+        {tls}
         [anonymous]
         type = endpoint
         context = conferences
@@ -112,6 +116,17 @@ SETTINGS = {
     """,
 }
 
+TLS_SETTINGS = """
+[tls]
+type = transport
+protocol = tls
+bind = {host}:{tls_port}
+cert_file = {etc}/tls.pem
+priv_key_file = {etc}/tls.key
+method = tlsv1_2
+"""
+"""Without a method it speaks TLS 1.0 and nothing newer."""
+
 
 @dataclass(frozen=True, slots=True)
 class Member:
@@ -128,13 +143,15 @@ class Member:
 class Asterisk:
     """A running Asterisk."""
 
-    def __init__(self, process: Process, folder: Path, port: int) -> None:
+    def __init__(self, process: Process, folder: Path, port: int, tls_port: int) -> None:
         self._process = process
         self._folder = folder
         self.host = HOST
         """Where it listens."""
         self.port = port
         """Its SIP port, UDP and TCP."""
+        self.tls_port = tls_port
+        """Its port for SIP over TLS, if it has a certificate."""
 
     async def command(self, text: str) -> str:
         """What a command of Asterisk's own command line answers."""
@@ -181,14 +198,19 @@ class Asterisk:
 
 
 @asynccontextmanager
-async def running_asterisk() -> AsyncIterator[Asterisk]:
-    """Run Asterisk on a free port while the block runs."""
+async def running_asterisk(certificate: Certificate | None = None) -> AsyncIterator[Asterisk]:
+    """Run Asterisk on free ports while the block runs; with a certificate it takes TLS as well."""
     with (
         tempfile.TemporaryDirectory(prefix="dialin-", dir=ROOTFS / "tmp") as name,
         socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as notify,
     ):
-        folder, port = Path(name), free_port()
-        write_settings(folder, port)
+        folder, port, tls_port = Path(name), free_port(), free_port()
+        write_settings(folder, port, tls_port if certificate else None)
+        if certificate:
+            (folder / "tls.pem").write_bytes(certificate.file.read_bytes())
+            (folder / "tls.key").write_bytes(
+                (certificate.key_file or certificate.file).read_bytes()
+            )
         notify.bind(str(folder / "notify"))
         notify.setblocking(False)
         process = await asyncio.create_subprocess_exec(
@@ -199,7 +221,7 @@ async def running_asterisk() -> AsyncIterator[Asterisk]:
             stderr=DEVNULL,
             env=os.environ | {"NOTIFY_SOCKET": inside(folder / "notify")},
         )
-        asterisk = Asterisk(process, folder, port)
+        asterisk = Asterisk(process, folder, port, tls_port)
         try:
             await until_ready(notify)
             yield asterisk
@@ -214,7 +236,7 @@ async def until_ready(notify: socket.socket) -> None:
             pass
 
 
-def write_settings(folder: Path, port: int) -> None:
+def write_settings(folder: Path, port: int, tls_port: int | None) -> None:
     """All files that Asterisk reads, and nothing that was there before."""
     (modules,) = ROOTFS.glob("usr/lib/*/asterisk/modules")
     values = {
@@ -223,6 +245,9 @@ def write_settings(folder: Path, port: int) -> None:
         "load": "".join(f"load = {module}.so\n" for module in MODULES),
         "host": HOST,
         "port": port,
+        "tls": TLS_SETTINGS.format(host=HOST, tls_port=tls_port, etc=inside(folder))
+        if tls_port
+        else "",
         "numbers": "\n".join(
             f"exten = _{'X' * length},1,Goto(enter,${{EXTEN}},1)" for length in ROOM_LENGTHS
         ),
