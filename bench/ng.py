@@ -10,6 +10,7 @@ import contextlib
 import secrets
 import socket
 import subprocess
+import tempfile
 from collections.abc import Iterator
 from typing import Any
 
@@ -46,6 +47,7 @@ def rtpengine(first_port: int, last_port: int) -> Iterator[tuple[int, Ng]]:
         probe.bind(("127.0.0.1", 0))
         control = probe.getsockname()
     options = {
+        "config-file": "none",  # what is set up on this machine is none of our business
         "table": -1,
         "interface": "127.0.0.1",
         "listen-ng": f"{control[0]}:{control[1]}",
@@ -56,15 +58,18 @@ def rtpengine(first_port: int, last_port: int) -> Iterator[tuple[int, Ng]]:
     }
     command = ["rtpengine", "--foreground", "--log-stderr"]
     command += [f"--{name}={value}" for name, value in options.items()]
-    process = subprocess.Popen(command, stderr=subprocess.DEVNULL)
-    ng = Ng(control)
-    try:
-        _until_up(ng, process)
-        yield process.pid, ng
-    finally:
-        ng.close()
-        process.terminate()
-        process.wait()
+    with tempfile.TemporaryFile("w+") as log:
+        process = subprocess.Popen(command, stderr=log)
+        ng = Ng(control)
+        try:
+            _until_up(ng, process)
+            yield process.pid, ng
+        finally:
+            ng.close()
+            process.terminate()
+            if process.wait():
+                log.seek(0)
+                print(log.read())
 
 
 def _until_up(ng: Ng, process: subprocess.Popen[bytes]) -> None:
