@@ -234,7 +234,7 @@ def tls_target(trunk: TrunkSettings) -> TlsTarget:
     """What a trunk's servers have to prove, and what we prove to them."""
     certificate = trunk.tls_client_certificate
     return TlsTarget(
-        trunk.home_domain,
+        trunk.server_name,
         trunk.tls_ca_file,
         Certificate(certificate, trunk.tls_client_key) if certificate else None,
     )
@@ -243,7 +243,7 @@ def tls_target(trunk: TrunkSettings) -> TlsTarget:
 def trust_trunks(settings: Settings, sip: SipEndpoint) -> None:
     """Say by which name each trunk's networks prove themselves, should we connect to them."""
     for trunk in settings.trunks.values():
-        if trunk.transport == "tls" and trunk.home_domain:
+        if trunk.transport == "tls" and trunk.server_name:
             for network in trunk.allowed_sources:
                 sip.trust(str(network), 0, tls_target(trunk))
 

@@ -8,8 +8,10 @@ import os
 import signal
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from typing import Any
-from unittest.mock import patch
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any, cast
+from unittest.mock import Mock, patch
 
 import aiohttp
 import pytest
@@ -20,7 +22,7 @@ from dialin.demo.bbb import Fault
 from dialin.demo.run import demo_settings
 from dialin.errors import OperatorError
 from dialin.events import Codec
-from dialin.sip import Listen, OutgoingLeg, Refused, SipEndpoint
+from dialin.sip import Certificate, Listen, OutgoingLeg, Refused, SipEndpoint, TlsTarget
 from dialin.trunk import Trunk, Trunks
 from dialin.wire import sdp
 from dialin.wire.encryption import Encryption
@@ -363,3 +365,45 @@ async def test_a_port_that_is_taken_is_named() -> None:
         except* OperatorError as group:
             failures.extend(operator_errors(group))
         assert [str(at.port) in failure.cause for failure in failures] == [True]
+
+
+TLS_TRUNK = {"trunks.lab.transport": "tls", "trunks.lab.domain": "sip.example.net"}
+
+
+def test_a_trunk_over_tls_proves_its_name_from_wherever_it_may_call() -> None:
+    trusted: list[tuple[Any, ...]] = []
+    sip = SimpleNamespace(trust=lambda *entry: trusted.append(entry))
+    for changes in ({"trunks.lab.transport": "tls"}, {"trunks.lab.domain": "x"}, TLS_TRUNK):
+        app.trust_trunks(settings(changes), cast(Any, sip))
+    assert trusted == [("203.0.113.0/28", 0, TlsTarget("sip.example.net"))]
+
+
+def test_what_we_prove_ourselves_with_goes_with_tls_and_nothing_else(tmp_path: Path) -> None:
+    file = tmp_path / "own.pem"
+    file.touch()
+    plain = {"transport": "udp", "host": "127.0.0.1"}
+    told = settings(
+        {
+            "sip.listen": [plain, {**plain, "transport": "tls"}],
+            "sip.tls_certificate": str(file),
+            "trunks.lab.tls_client_certificate": str(file),
+            "trunks.lab.tls_client_key": str(file),
+            **TLS_TRUNK,
+        }
+    )
+    own = Certificate(file)
+    assert [at.certificate for at in app.listen_addresses(told)] == [None, own]
+    assert app.tls_target(told.trunks["lab"]).certificate == Certificate(file, file)
+
+
+async def test_certificates_are_followed_and_what_goes_wrong_is_told(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(app, "CERTIFICATES_EVERY_S", 0)
+    caplog.set_level("INFO")
+    looks = [(), (Certificate(Path("/tls.pem")),), OperatorError("spoiled.", "Mend it."), KeyError]
+    certificates = Mock(refresh=Mock(side_effect=looks))
+    with pytest.raises(KeyError):
+        await app.follow_certificates(certificates)
+    told = [(record.message, record.levelname) for record in caplog.records]
+    assert told == [("certificate renewed", "INFO"), ("certificate not renewed", "WARNING")]

@@ -96,8 +96,8 @@ class TrunkSettings(Section):
     )
     domain: Host | None = Field(
         default=None,
-        description="Domain of our address at the provider, `sip:username@domain`, which its "
-        "certificate has to name. Unset: the host of `registrar`.",
+        description="Domain of our address at the provider, `sip:username@domain`. Unset: the host "
+        "of `registrar`. Over `tls` without a registrar, what the provider's certificate names.",
         examples=["example.org"],
     )
     transport: Transport = Field(
@@ -275,6 +275,15 @@ class TrunkSettings(Section):
     def home_domain(self) -> str:
         """The domain of our address at the provider; empty where we do not register."""
         return self.domain or (split_host_port(self.registrar)[0] if self.registrar else "")
+
+    @property
+    def server_name(self) -> str:
+        """What the certificate of the provider's servers has to name: what we look up in DNS.
+
+        RFC 5922 §7.3: never a name that DNS has made of it. Empty if there is none.
+        """
+        server = self.outbound_proxy or self.registrar
+        return split_host_port(server)[0] if server else self.domain or ""
 
     @property
     def login(self) -> str:

@@ -43,7 +43,7 @@ OWN_CERTIFICATE = "Check the client certificate in the settings against what the
 NOT_CONFIGURED = Fault(
     "tls-name-unknown",
     "it is not known which name the server has to prove.",
-    "Set registrar or domain of the trunk to the provider's name.",
+    "Set the trunk's registrar, or where it has none its domain, to the provider's name.",
 )
 
 _VERIFICATION = {
@@ -117,8 +117,8 @@ def _of_certificate(error: ssl.SSLCertVerificationError, server_name: str) -> Fa
         return Fault(
             "certificate-wrong-name",
             f"the server's certificate is not for {server_name}.",
-            "Check registrar, domain or voice_host in the settings; it has to be a name that the "
-            "certificate has as a subjectAltName.",
+            "Check registrar, outbound_proxy or voice_host in the settings; it has to be a name "
+            "that the certificate has as a subjectAltName.",
         )
     if code in _UNKNOWN_AUTHORITY:
         return Fault(

@@ -344,3 +344,19 @@ def test_a_certificate_that_nobody_is_shown_is_a_mistake(tmp_path: Path, key: st
     file = tmp_path / "own.pem"
     file.touch()
     assert complaint({f"sip.{key}": str(file)}).startswith(f"sip.{key}: there is a certificate")
+
+
+@pytest.mark.parametrize(
+    ("changes", "name"),
+    [
+        ({}, ""),
+        ({"domain": "example.org"}, "example.org"),
+        ({"registrar": "sip.example.org:5061", "domain": "example.org"}, "sip.example.org"),
+        ({"registrar": "a.example.org", "outbound_proxy": "p.example.org"}, "p.example.org"),
+    ],
+)
+def test_a_provider_has_to_prove_the_name_that_is_looked_up(
+    changes: dict[str, object], name: str
+) -> None:
+    told = settings({f"trunks.lab.{key}": value for key, value in changes.items()})
+    assert told.trunks["lab"].server_name == name
