@@ -5,8 +5,9 @@ Trust follows the source. What is read here from a request is worth something on
 request came from one of the trunk's networks; on any other it is text written by a stranger, so
 `sip` asks `Trunks.allows` before it parses anything.
 
-A trunk in peer mode needs no registration. What the caller's number looks like to others is
-`caller`'s affair.
+A trunk that registers comes from where its registrar is, which `Trunks.learn` is told; registering
+itself is left to `registration`. What the caller's number looks like to others is `caller`'s
+affair.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ import ipaddress
 import logging
 import re
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from ipaddress import IPv4Network, IPv6Network
 from urllib.parse import unquote
@@ -38,6 +39,9 @@ NUMBER_FROM = (REQUEST_URI, "To", "P-Called-Party-ID")
 """Where the number that was called is looked for, in this order, unless the settings say else."""
 CALLER_FROM = ("P-Asserted-Identity", "Remote-Party-ID", "From")
 """Where the caller's number is looked for (RFC 3325 §9.1; RFC 3261 §20.20)."""
+
+LEARNT_S = 86400.0
+"""How long an address is heard that a registrar had: calls that are up live on there."""
 
 _PRIVATE = frozenset({"id", "user", "header", "full"})
 """RFC 3323 §4.2 and RFC 3325 §9.3 privacy values that withhold who calls, and one that was never
@@ -86,6 +90,7 @@ class Trunk:
         region: str | None = None,
         media_networks: Sequence[str] = (),
         encryption: Encryption = Encryption.OFF,
+        contact_user: str = "",
     ) -> None:
         """Raises OperatorError where a setting makes no sense.
 
@@ -96,7 +101,9 @@ class Trunk:
         self.name = name
         """The trunk's name in the settings."""
         self.networks = tuple(_network(name, text) for text in networks)
-        """Where its requests come from."""
+        """Where its requests come from; none for a trunk that comes from where its registrar is."""
+        self.contact_user = contact_user
+        """The user part that its provider calls us by; empty where it does not register."""
         self.media_networks = tuple(str(_network(name, text)) for text in media_networks)
         """Where its audio may come from; empty for the signalling address alone."""
         self.encryption = encryption
@@ -172,6 +179,9 @@ class Trunks:
 
     def __init__(self, trunks: Sequence[Trunk]) -> None:
         """Raises OperatorError when one network belongs to two trunks."""
+        self._by_name = {trunk.name: trunk for trunk in trunks}
+        self._learnt: dict[str, dict[str, float]] = {}
+        """Registrars' addresses; for each the trunks that register there, and until when."""
         tables: defaultdict[tuple[int, int], dict[int, Trunk]] = defaultdict(dict)
         for trunk in trunks:
             for network in trunk.networks:
@@ -185,12 +195,30 @@ class Trunks:
         # Longest prefix first: a provider's one address inside somebody else's network wins.
         self._tables = sorted(tables.items(), key=lambda item: item[0], reverse=True)
 
-    def allows(self, ip: str) -> bool:
-        """Whether any trunk comes from this address; asked for each packet, before parsing."""
-        return self.trunk_for(ip) is not None
+    def learn(self, name: str, addresses: Iterable[str], now: float) -> None:
+        """A trunk's registrar is at these addresses now; former ones are heard for a day more."""
+        for trunks in self._learnt.values():
+            for trunk in [trunk for trunk, until in trunks.items() if until <= now]:
+                del trunks[trunk]
+        self._learnt = {address: trunks for address, trunks in self._learnt.items() if trunks}
+        for address in addresses:
+            self._learnt.setdefault(address, {})[name] = now + LEARNT_S
 
-    def trunk_for(self, ip: str) -> Trunk | None:
-        """The trunk that comes from this address."""
+    def allows(self, ip: str) -> bool:
+        """Whether anything from this address is read; asked for each packet, before parsing."""
+        return ip in self._learnt or self.trunk_for(ip) is not None
+
+    def trunk_for(self, ip: str, user: str = "") -> Trunk | None:
+        """The trunk that comes from this address.
+
+        Of several that register at one place it is the one whose Contact was called: `user` is the
+        user part of the Request-URI. Where a trunk has networks, they alone say what it is.
+        """
+        registered = [self._by_name[name] for name in self._learnt.get(ip, ())]
+        fitting = [trunk for trunk in registered if not trunk.networks]
+        called = [trunk for trunk in fitting if trunk.contact_user == user]
+        if fitting:
+            return (called or fitting)[0]
         address = _address(ip)
         if address is None:
             return None
@@ -199,6 +227,11 @@ class Trunks:
             if table_version == version and (trunk := table.get(value & mask)):
                 return trunk
         return None
+
+
+def called_user(request: Request) -> str:
+    """The user part of the Request-URI. PEER-CONTROLLED."""
+    return _user_of(request.uri)
 
 
 def _address(ip: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:

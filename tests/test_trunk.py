@@ -19,7 +19,7 @@ from hypothesis import strategies as st
 from dialin.caller import RoomLabels
 from dialin.errors import OperatorError
 from dialin.events import UNKNOWN_NUMBER, CallError
-from dialin.trunk import CALLER_FROM, FIXED, Trunk, TrunkNumber, Trunks
+from dialin.trunk import CALLER_FROM, FIXED, LEARNT_S, Trunk, TrunkNumber, Trunks, called_user
 from dialin.wire.header import Address
 from dialin.wire.message import Headers, Request, parse
 from tests.test_caller import LABEL, assert_bbb_reads_a_phone_caller
@@ -438,3 +438,62 @@ class TestSources:
         network = ipaddress.ip_network(f"{base}/{length}", strict=False)
         trunks = Trunks([Trunk("a", networks=[str(network)])])
         assert trunks.allows(str(other)) == (other in network)
+
+
+class TestRegistrars:
+    NOW = 1000.0
+
+    def trunks(self, **networks: Sequence[str]) -> Trunks:
+        names = ("one", "two")
+        return Trunks(
+            [
+                Trunk(name, networks=networks.get(name, ()), contact_user=f"dialin-{name}")
+                for name in names
+            ]
+        )
+
+    def name_at(self, trunks: Trunks, ip: str, user: str = "") -> str | None:
+        found = trunks.trunk_for(ip, user)
+        return found.name if found else None
+
+    def test_calls_come_from_where_the_registrar_is(self) -> None:
+        trunks = self.trunks()
+        assert not trunks.allows("192.0.2.20")
+        trunks.learn("one", ["192.0.2.20", "2001:db8::20"], self.NOW)
+        assert trunks.allows("192.0.2.20")
+        assert self.name_at(trunks, "192.0.2.20") == "one"
+        assert self.name_at(trunks, "2001:db8::20") == "one"
+        assert not trunks.allows("192.0.2.21")
+
+    def test_a_registrar_that_moves_is_followed_and_heard_where_it_was_for_a_day(self) -> None:
+        trunks = self.trunks()
+        trunks.learn("one", ["192.0.2.20"], self.NOW)
+        trunks.learn("one", ["192.0.2.21"], self.NOW + 600)
+        assert self.name_at(trunks, "192.0.2.20") == "one"
+        trunks.learn("one", ["192.0.2.21"], self.NOW + LEARNT_S)
+        assert not trunks.allows("192.0.2.20")
+        assert self.name_at(trunks, "192.0.2.21") == "one"
+
+    def test_two_trunks_at_one_registrar_are_told_apart_by_the_contact_that_was_called(
+        self,
+    ) -> None:
+        trunks = self.trunks()
+        for name in ("one", "two"):
+            trunks.learn(name, ["192.0.2.20"], self.NOW)
+        request = invite(uri="sip:dialin-two@198.51.100.1:5060")
+        assert self.name_at(trunks, "192.0.2.20", called_user(request)) == "two"
+        assert self.name_at(trunks, "192.0.2.20", "dialin-one") == "one"
+        assert self.name_at(trunks, "192.0.2.20", "+493012345678") == "one"
+
+    def test_where_a_trunk_has_networks_they_alone_say_what_it_is(self) -> None:
+        trunks = self.trunks(one=["203.0.113.0/28"])
+        trunks.learn("one", ["192.0.2.20"], self.NOW)
+        assert trunks.allows("192.0.2.20")  # the registrar's answers are read
+        assert self.name_at(trunks, "192.0.2.20") is None
+        assert self.name_at(trunks, "203.0.113.3") == "one"
+
+    def test_a_trunk_that_registers_in_anothers_network_is_still_itself(self) -> None:
+        trunks = self.trunks(one=["192.0.2.0/24"])
+        trunks.learn("two", ["192.0.2.20"], self.NOW)
+        assert self.name_at(trunks, "192.0.2.20") == "two"
+        assert self.name_at(trunks, "192.0.2.19") == "one"
