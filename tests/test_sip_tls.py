@@ -17,7 +17,7 @@ from typing import Any
 import pytest
 
 from dialin.errors import OperatorError
-from dialin.sip import Certificate, LegEnd, Listen, OutgoingLeg, TlsTarget, door, tcp
+from dialin.sip import Certificate, LegEnd, Listen, OutgoingLeg, SipEndpoint, TlsTarget, door, tcp
 from dialin.sip.tls import OwnCertificates, TrustBook, server_context
 from dialin.wire.flow import Flow
 from dialin.wire.message import Request, parse
@@ -25,11 +25,12 @@ from tests.fakes import tls_peers
 from tests.fakes.authority import NAME, Authority
 from tests.fakes.sip_peers import TcpPeer, TcpServer
 from tests.fakes.tls_peers import BlockingServer, Eavesdropper, TlsServer
-from tests.sipbench import UDP4, Bench, caller_at, opened
+from tests.sipbench import UDP4, Bench, caller_at, needs_ipv6, opened
 from tests.wire.peers import ANSWER, OFFER, Caller, answer_to
 
 HOST = "127.0.0.1"
 REFUSED_WITHIN_S = 5.0
+CALL_WITHIN_S = 1.0
 
 
 @pytest.fixture(scope="module")
@@ -554,6 +555,72 @@ async def test_connections_that_idle_in_the_handshake_count_for_their_source(
         assert bench.sip.counters.refused_connections == 1
         for peer in (*idle, done, extra):
             await peer.close()
+
+
+async def test_connections_are_capped_in_all_too(
+    certificate: Certificate, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tcp, "MAX_CONNECTIONS", 1)
+    async with opened(tls(certificate)) as bench:
+        first = await tls_peers.connect(bench.address("TLS"), tls_peers.client(None))
+        with pytest.raises(ConnectionError):
+            await tls_peers.connect(bench.address("TLS"), tls_peers.client(None))
+        await first.close()
+
+
+async def test_a_flood_from_one_source_does_not_keep_another_out(certificate: Certificate) -> None:
+    async with opened(tls(certificate)) as bench:
+        address = bench.address("TLS")
+        flood = [
+            await asyncio.open_connection(*address, local_addr=("127.0.0.2", 0)) for _ in range(200)
+        ]
+        begin = time.monotonic()
+        peer = await tls_peers.connect(address, tls_peers.client(None))
+        peer.send(caller_by_tls(peer).invite())
+        leg = await bench.call()
+        assert time.monotonic() - begin < CALL_WITHIN_S
+        leg.reject(486)
+        refused = 200 - tcp.MAX_CONNECTIONS_PER_SOURCE
+        await bench.until(lambda: bench.sip.counters.refused_connections == refused)
+        for _, writer in flood:
+            writer.transport.abort()
+        await peer.close()
+
+
+async def test_calls_that_are_reset_at_once_leave_nothing(certificate: Certificate) -> None:
+    async with opened(tls(certificate)) as bench:
+        for number in range(20):
+            peer = await tls_peers.connect(bench.address("TLS"), tls_peers.client(None))
+            peer.send(caller_by_tls(peer, call_id=str(number)).invite())
+            (await bench.call()).reject(503)
+            peer.reset()
+        await bench.until(lambda: not bench.sip.legs and not bench.sip.transactions)
+        assert not bench.sip._tcp._by_number
+
+
+@needs_ipv6
+async def test_ipv6_is_proved_and_reached_like_ipv4(authority: Authority) -> None:
+    six = authority.issue("six", names="IP:::1")
+    async with opened() as bench, await opened_at_six(six) as called_side:
+        port = called_side.addresses[0].port
+        bench.sip.trust("::1", port, TlsTarget("::1", authority.file))
+        leg = await bench.sip.invite(
+            f"sip:1@[::1]:{port}",
+            Flow("TLS", "::1", port),
+            from_display="",
+            from_user="1",
+            offer=OFFER,
+        )
+        assert await leg.ended == LegEnd("peer", 486, "rejected")
+
+
+async def opened_at_six(certificate: Certificate) -> SipEndpoint:
+    """A called side that is busy."""
+    return await SipEndpoint.open(
+        [Listen("TLS", "::1", 0, certificate)],
+        allow_source=lambda _host: True,
+        on_call=lambda leg: leg.reject(486),
+    )
 
 
 async def test_a_handshake_has_to_end_in_time_however_its_octets_trickle(

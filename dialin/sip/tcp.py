@@ -41,6 +41,8 @@ CONNECT_WITHIN_S = 8.0
 """How long a connection may take to stand."""
 MAX_CONNECTIONS_PER_SOURCE = 16
 """Connections that one address may hold open to us."""
+MAX_CONNECTIONS = 512
+"""Connections in all: a process usually has 1024 file descriptors, and calls want some."""
 MAX_UNREAD_BYTES = 256 * 1024
 """What may wait for a peer that does not read."""
 MAX_WAITING = 64
@@ -266,6 +268,7 @@ class Connections:
 
     def _is_welcome(self, host: str, on_the_way: int = 0) -> bool:
         has_share = self._per_source[host] + on_the_way < MAX_CONNECTIONS_PER_SOURCE
+        has_share = has_share and len(self._by_number) < MAX_CONNECTIONS
         return has_share and self.listener.hears(host) and not self._is_closed
 
     def admit(self, connection: Connection) -> bool:

@@ -139,6 +139,10 @@ class TcpPeer:
         """Whether the stream ends without another octet."""
         return await self.raw() == b""
 
+    def reset(self) -> None:
+        """Break the connection."""
+        self._writer.transport.abort()
+
     async def close(self) -> None:
         """Close the connection."""
         self._writer.close()
