@@ -182,6 +182,7 @@ class TestMembers:
             talker.send(port, TONE)
         as_alaw = law_of(Codec.PCMA).encode(ULAW.decode(TONE))
         assert any(listener.receive()[1] == as_alaw for _ in range(50))
+        assert listener.receive()[0].payload_type == Codec.PCMA.payload_type
         heard = {other.receive()[1] for _ in range(50)} | {talker.receive()[1] for _ in range(50)}
         assert heard == {ULAW.silence}
 
