@@ -4,6 +4,8 @@
 from __future__ import annotations
 
 import asyncio
+import errno
+import socket
 import ssl
 import subprocess
 import time
@@ -380,6 +382,46 @@ async def test_after_a_reset_the_peer_may_hang_up_by_our_new_connection(
         again.send(theirs.request("BYE"))
         assert (await again.response()).status == 200
         assert await leg.ended == LegEnd("peer", None, "bye")
+
+
+async def test_a_connection_that_we_drop_leaves_its_port_free(
+    certificate: Certificate, target: TlsTarget
+) -> None:
+    async with opened() as bench, TlsServer(tls_peers.server(certificate)) as server:
+        bench.sip.trust(HOST, server.port, target)
+        leg = await called(bench, server.port)
+        peer = await answered(server, leg)
+        [connection] = bench.sip._tcp._by_number.values()
+        bench.sip.drop(connection.flow)
+        with pytest.raises(ConnectionResetError):
+            await peer._reader.read()
+        await connection.gone
+        leg.hang_up()
+        again = await server.accepted()
+        assert (await again.request()).method == "BYE"
+        assert again.far_port == peer.far_port
+
+
+async def test_a_port_that_the_kernel_still_keeps_is_replaced(
+    certificate: Certificate, target: TlsTarget, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    loop = asyncio.get_running_loop()
+    connect, refusals = loop.sock_connect, [OSError(errno.EADDRNOTAVAIL, "")]
+
+    async def refuse_once(sock: socket.socket, address: Any) -> None:
+        if refusals:
+            raise refusals.pop()
+        await connect(sock, address)
+
+    async with opened() as bench, TlsServer(tls_peers.server(certificate)) as server:
+        bench.sip.trust(HOST, server.port, target)
+        monkeypatch.setattr(loop, "sock_connect", refuse_once)
+        leg = await called(bench, server.port)
+        peer = await server.accepted()
+        invite = await peer.request()
+        assert invite.via.port != peer.far_port
+        assert bench.sip.local_address(leg.flow).port != invite.via.port
+        leg.hang_up()
 
 
 async def test_a_port_that_somebody_else_took_meanwhile_is_replaced(

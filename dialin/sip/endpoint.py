@@ -301,7 +301,7 @@ class SipEndpoint:
     def drop(self, flow: Flow) -> None:
         """Close the flow's stream connection: what is sent there next opens another."""
         if connection := self._tcp.find(flow):
-            connection.close()
+            connection.break_off()
 
     def local_host_for(self, flow: Flow) -> str:
         """Our address on the way to this flow. Raises OperatorError when there is no way."""

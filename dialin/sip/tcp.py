@@ -11,7 +11,9 @@ the messages mean is left to `endpoint`.
 from __future__ import annotations
 
 import asyncio
+import errno
 import socket
+import struct
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
@@ -48,6 +50,8 @@ MAX_UNREAD_BYTES = 256 * 1024
 MAX_WAITING = 64
 """Messages that may wait for a connection to stand."""
 MILLISECONDS = 1000
+AT_ONCE = struct.pack("ii", 1, 0)
+"""SO_LINGER of no time at all (socket(7))."""
 UNHEARD_WITHIN_S = 20
 """How long the kernel repeats what nobody acknowledges before the connection is dead."""
 PING, PONG = b"\r\n\r\n", b"\r\n"
@@ -189,6 +193,12 @@ class Connection(asyncio.Protocol):
 
     def close(self) -> None:
         """Close at once, unsent messages dropped."""
+        self._transport.abort()
+
+    def break_off(self) -> None:
+        """Close by a reset, or the kernel would keep our port from the next connection a while."""
+        sock = self._transport.get_extra_info("socket")
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, AT_ONCE)
         self._transport.abort()
 
 
@@ -384,11 +394,13 @@ class Connections:
         peer = _peer(flow)
         sock = self._kept.pop(peer, None) or self._socket_at(self._own_ends.get(peer), flow)
         try:
-            await asyncio.get_running_loop().sock_connect(sock, (flow.host, flow.port))
-        except BaseException:
-            sock.close()
-            raise
-        return sock
+            return await _connected(sock, flow)
+        except OSError as error:
+            if error.errno != errno.EADDRNOTAVAIL or peer not in self._own_ends:
+                raise
+            # The last connection from this port is not forgotten yet (RFC 9293 §3.6.1).
+            del self._own_ends[peer]
+            return await _connected(self._socket_at(None, flow), flow)
 
     def _socket_at(self, own_end: tuple[str, int] | None, flow: Flow) -> socket.socket:
         if own_end:
@@ -417,6 +429,16 @@ class Connections:
             connection.close()
         if self._by_number:
             await self._all_gone.wait()
+
+
+async def _connected(sock: socket.socket, flow: Flow) -> socket.socket:
+    """The socket, connected; closed if that fails."""
+    try:
+        await asyncio.get_running_loop().sock_connect(sock, (flow.host, flow.port))
+    except BaseException:
+        sock.close()
+        raise
+    return sock
 
 
 @dataclass(slots=True)
