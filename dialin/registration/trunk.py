@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from random import SystemRandom
@@ -22,7 +22,7 @@ from dialin.errors import OperatorError
 from dialin.names import Found, NameNotFound
 from dialin.registration.servers import Servers
 from dialin.registration.way import Sign, Signalling, Way, answers
-from dialin.sip import RequestFailed
+from dialin.sip import Fault, RequestFailed
 from dialin.wire.asking import Enquiry
 from dialin.wire.flow import Flow
 from dialin.wire.registration import LONGEST_PAUSE_S, Account, Registration
@@ -71,13 +71,13 @@ class Provider:
 class Standing:
     """How a trunk stands with its provider."""
 
-    is_registered: bool
+    is_registered: bool = False
     """Whether the provider knows us."""
-    seconds_left: float
+    seconds_left: float = 0.0
     """For how long it does, unless renewed; 0 if it does not."""
-    cause: str
+    cause: str = ""
     """Why the last attempt failed, kebab-case; empty if it did not."""
-    remedy: str
+    remedy: str = ""
     """What the operator can do about it."""
 
 
@@ -97,12 +97,12 @@ class TrunkRegistration:
         *,
         signalling: Signalling,
         names: Finder,
-        admit: Callable[[Collection[str]], None],
+        admit: Callable[[Sequence[Flow]], None],
         token: Callable[[int], str],
         jitter: Callable[[], float] | None = None,
     ) -> None:
-        """`admit` is given the addresses of the provider's servers before anything is sent there:
-        what comes from them shall be heard."""
+        """`admit` is given the provider's servers before anything is sent there, so that what comes
+        from them is heard. It may raise OperatorError."""
         self.trunk = provider.trunk
         """The trunk's name in the settings."""
         self._provider = provider
@@ -124,6 +124,8 @@ class TrunkRegistration:
         self._keep_alive_at = now
         self._signs_at = now
         self._absent_since: float | None = None
+        self._fault: Fault | None = None
+        """Why no connection came to stand, the last time that none did."""
         self._told: object = None
         self._wake = asyncio.Event()
         self._over = asyncio.Event()
@@ -133,11 +135,12 @@ class TrunkRegistration:
         """How it is now."""
         machine, now = self._machine, self._signalling.now()
         is_registered = machine.is_registered(now)
+        fault = self._fault if machine.cause is Cause.CONNECTION_FAILED else None
         return Standing(
             is_registered=is_registered,
             seconds_left=(machine.registered_until or now) - now if is_registered else 0.0,
-            cause=machine.cause or "",
-            remedy=machine.remedy,
+            cause=fault.cause if fault else str(machine.cause or ""),
+            remedy=str(fault) if fault else machine.remedy,
         )
 
     async def run(self) -> None:
@@ -206,8 +209,14 @@ class TrunkRegistration:
             machine.failed(Cause.NAME_NOT_FOUND, self._signalling.now())
             self._look_at = machine.due_at
             return
+        try:
+            self._admit(found.flows)
+        except OperatorError as error:
+            log.warning("trunk at odds", extra={"trunk": self.trunk, "cause": error.cause})
+            machine.failed(Cause.AT_ODDS, self._signalling.now())
+            self._look_at = machine.due_at
+            return
         self._look_at = found.expires_at
-        self._admit({flow.host for flow in found.flows})
         if self._servers.update(found.flows):
             machine.moved(self._signalling.now())
 
@@ -219,6 +228,7 @@ class TrunkRegistration:
         except OperatorError:
             self._failed(Cause.NO_ROUTE, others=others)
         except RequestFailed as failure:
+            self._fault = signalling.fault(flow)
             self._failed(Cause(failure.cause), others=others)
         else:
             now = signalling.now()
@@ -304,19 +314,23 @@ class TrunkRegistration:
 
     def _tell(self) -> None:
         """A line in the log when the standing has changed, and only then."""
-        machine = self._machine
-        is_registered = machine.is_registered(self._signalling.now())
-        news = is_registered, machine.cause, machine.status, machine.strangers
-        if news == self._told or (machine.cause is None and not is_registered):
+        machine, standing = self._machine, self.standing
+        news = standing.is_registered, standing.cause, machine.status, machine.strangers
+        if news == self._told or not (standing.is_registered or standing.cause):
             return
         self._told = news
         about: dict[str, object] = {"trunk": self.trunk}
-        if machine.cause is None:
+        if standing.cause:
+            about |= {
+                "cause": standing.cause,
+                "status": machine.status,
+                "remedy": standing.remedy,
+            }
+            told = "not renewed" if standing.is_registered else "not registered"
+            log.warning(told, extra=about)
+        else:
             about |= {
                 "server": str(self._way.flow) if self._way else "",
                 "others": machine.strangers,
             }
             log.info("registered", extra=about)
-            return
-        about |= {"cause": str(machine.cause), "status": machine.status, "remedy": machine.remedy}
-        log.warning("not registered" if not is_registered else "not renewed", extra=about)

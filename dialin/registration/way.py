@@ -15,7 +15,7 @@ from enum import Enum, auto
 from typing import Final, Protocol
 
 from dialin.errors import OperatorError
-from dialin.sip import RequestFailed
+from dialin.sip import Fault, RequestFailed
 from dialin.wire.agent_events import LocalAddress, Replied
 from dialin.wire.asking import Enquiry
 from dialin.wire.flow import Flow
@@ -47,6 +47,9 @@ class Signalling(Protocol):
 
     def drop(self, flow: Flow) -> None:
         """Close a stream."""
+
+    def fault(self, flow: Flow) -> Fault | None:
+        """Why the last stream to a server did not come to stand; None if it did."""
 
 
 class Sign(Enum):

@@ -15,6 +15,7 @@ class Cause(StrEnum):
 
     NAME_NOT_FOUND = "name-not-found"
     NO_ROUTE = "no-route"
+    AT_ODDS = "at-odds"
     CONNECTION_FAILED = "connection-failed"
     CONNECTION_LOST = "connection-lost"
     NO_ANSWER = "no-answer"
@@ -69,6 +70,8 @@ _REMEDIES: Final = {
     Cause.NAME_NOT_FOUND: "Correct registrar or outbound_proxy, or mend the name server.",
     Cause.NO_ROUTE: "Add an address with this transport and family to sip.listen, and check the "
     "network.",
+    Cause.AT_ODDS: "Give trunks and servers at one address the same name, authorities and client "
+    "certificate.",
     Cause.CONNECTION_FAILED: "Check registrar, its port and transport, and whether the firewall "
     "lets us out.",
     Cause.CONNECTION_LOST: "Nothing to do: it is opened again. If it happens often, lower "

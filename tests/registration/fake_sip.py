@@ -4,12 +4,13 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from itertools import count
 
 from dialin.errors import OperatorError
 from dialin.names import Found, NameNotFound
-from dialin.sip import RequestFailed
+from dialin.sip import Fault, RequestFailed
 from dialin.wire.agent_events import LocalAddress, Replied
 from dialin.wire.asking import Conversation, Enquiry
 from dialin.wire.flow import Flow
@@ -17,6 +18,7 @@ from tests.wire.peers import Lines
 from tests.wire.registrar_text import response
 from tests.wire.test_registration import as_request
 
+REFUSED = Fault("connection-refused", "nobody listens there.", "Check the port.")
 REPEATED_S = 2.0
 """How often a request is repeated, over UDP by us and over TCP by the kernel."""
 
@@ -60,16 +62,22 @@ class FakeSip:
         self.servers: dict[Flow, Server] = {}
         self.unreachable: set[str] = set()
         self.heard: set[str] = set()
+        self.at_odds = False
         self._numbers = count(7)
 
     def now(self) -> float:
         """The virtual time."""
         return asyncio.get_running_loop().time()
 
-    def admit(self, hosts: object) -> None:
-        """What comes from these hosts is heard."""
-        assert isinstance(hosts, set)
-        self.heard |= hosts
+    def admit(self, flows: Sequence[Flow]) -> None:
+        """What comes from these servers is heard."""
+        if self.at_odds:
+            raise OperatorError("two at once.", "Choose one.")
+        self.heard |= {flow.host for flow in flows}
+
+    def fault(self, flow: Flow) -> Fault | None:
+        """Why there is no connection."""
+        return REFUSED if self._server(flow).refuses else None
 
     def local_address(self, flow: Flow) -> LocalAddress:
         """Our address."""

@@ -6,7 +6,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import secrets
-from collections.abc import AsyncIterator, Collection
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager, suppress
 from dataclasses import replace
 from itertools import pairwise
@@ -18,6 +18,7 @@ from dialin.registration import Provider, TrunkRegistration, way
 from dialin.sip import LegEnd
 from dialin.wire import registration as registration_machine
 from dialin.wire.digest import Algorithm, parse_credentials
+from dialin.wire.flow import Flow
 from dialin.wire.login import Login
 from dialin.wire.message import Response
 from dialin.wire.registration import Account
@@ -64,8 +65,8 @@ async def trunk(
     """A trunk that registers with a registrar while the block runs."""
     heard: set[str] = set()
 
-    def admit(hosts: Collection[str]) -> None:
-        heard.update(hosts)
+    def admit(flows: Sequence[Flow]) -> None:
+        heard.update(flow.host for flow in flows)
 
     provider = Provider("lab", account, "127.0.0.1", registrar.port, transport)
     async with opened(UDP4, TCP4, allow_source=lambda host: host in heard) as bench:
@@ -175,7 +176,7 @@ async def test_a_registrar_that_dies_and_comes_back_knows_us_within_seconds(
     async with Registrar() as registrar, trunk(registrar, transport, keepalive_s=1.0) as lab:
         await lab.stands(True)
         registrar.die()
-        await lab.stands(False, "connection-failed" if transport == "TCP" else "no-answer")
+        await lab.stands(False, "connection-refused" if transport == "TCP" else "no-answer")
         await asyncio.sleep(3)
         await registrar.open()
         await lab.stands(True, within_s=5.0)

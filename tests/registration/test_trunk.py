@@ -249,6 +249,27 @@ async def test_a_name_that_is_not_found_is_looked_up_again() -> None:
         assert bench.standing() == (True, "")
 
 
+async def test_why_no_connection_stands_is_told_in_so_many_words() -> None:
+    bench = Bench(A_TCP)
+    bench[A_TCP].refuses = True
+    async with bench.running():
+        await asyncio.sleep(5)
+        assert bench.standing() == (False, "connection-refused")
+        assert bench.trunk.standing.remedy == "nobody listens there. Check the port."
+
+
+async def test_a_provider_that_is_at_odds_with_another_is_not_asked() -> None:
+    bench = Bench(A)
+    bench.sip.at_odds = True
+    async with bench.running():
+        await asyncio.sleep(5)
+        assert bench.standing() == (False, "at-odds")
+        assert bench.registers() == []
+        bench.sip.at_odds = False
+        await asyncio.sleep(10)
+        assert bench.standing() == (True, "")
+
+
 async def test_a_registration_is_taken_back_on_leaving() -> None:
     bench = Bench(A)
     async with bench.running():

@@ -25,7 +25,7 @@ class Bench:
         self.server = Server(**server)  # type: ignore[arg-type]  # each test names its own
         self.sip = FakeSip()
         self.sip.servers[flow] = self.server
-        self.sip.admit({flow.host})
+        self.sip.admit([flow])
         self.losses = 0
         if flow.is_reliable:
             self.server.connection = 7

@@ -1,0 +1,91 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Several trunks that log in, side by side."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from dataclasses import replace
+
+import pytest
+
+from dialin.registration import Registrations, TrunkRegistration
+from dialin.wire.flow import Flow
+from tests.registration.fake_sip import FakeNames, FakeSip, Server
+from tests.registration.test_trunk import PROVIDER, A, B
+
+pytestmark = pytest.mark.looptime
+
+
+def made(sip: FakeSip, name: str, flow: Flow) -> Callable[[], TrunkRegistration]:
+    """What makes a trunk at a server of its own."""
+    sip.servers[flow] = Server()
+    return lambda: TrunkRegistration(
+        replace(PROVIDER, trunk=name),
+        signalling=sip,
+        names=FakeNames(flow),
+        admit=sip.admit,
+        token=lambda bits: "ab" * (bits // 8),
+    )
+
+
+def registered(trunks: Registrations) -> list[str]:
+    """The names of those that are."""
+    return [name for name, standing in trunks.standings.items() if standing.is_registered]
+
+
+async def test_each_trunk_stands_for_itself_and_all_leave() -> None:
+    sip = FakeSip()
+    trunks = Registrations({"one": made(sip, "one", A), "two": made(sip, "two", B)})
+    sip.servers[B].status = 403
+    assert not any(standing.is_registered for standing in trunks.standings.values())
+    async with asyncio.TaskGroup() as tasks:
+        trunks.start(tasks)
+        await asyncio.sleep(5)
+        stand = trunks.standings
+        assert (stand["one"].is_registered, stand["two"].cause) == (True, "forbidden")
+        await trunks.close()
+    assert len(sip.servers[A].leaves) == 1
+
+
+async def test_a_provider_that_does_not_answer_holds_nobody_up() -> None:
+    sip = FakeSip()
+    trunks = Registrations({"one": made(sip, "one", A), "two": made(sip, "two", B)})
+    async with asyncio.TaskGroup() as tasks:
+        trunks.start(tasks)
+        await asyncio.sleep(5)
+        sip.servers[B].is_there = False
+        before = sip.now()
+        await trunks.close()
+        assert sip.now() - before == pytest.approx(3)
+    assert len(sip.servers[A].leaves) == 1
+
+
+async def test_a_fault_of_ours_ends_nothing_else(caplog: pytest.LogCaptureFixture) -> None:
+    sip = FakeSip()
+    failures = iter([True, False])
+    make = made(sip, "one", A)
+
+    def make_poisoned() -> TrunkRegistration:
+        trunk = make()
+        if next(failures):
+            trunk._servers = None  # type: ignore[assignment]  # the poison
+        return trunk
+
+    trunks = Registrations({"one": make_poisoned, "two": made(sip, "two", B)})
+    async with asyncio.TaskGroup() as tasks:
+        trunks.start(tasks)
+        await asyncio.sleep(5)
+        assert registered(trunks) == ["two"]
+        await asyncio.sleep(60)
+        assert registered(trunks) == ["one", "two"]
+        await trunks.close()
+    assert "a registration failed" in caplog.text
+
+
+async def test_without_such_trunks_there_is_nothing_to_do() -> None:
+    trunks = Registrations({})
+    async with asyncio.TaskGroup() as tasks:
+        trunks.start(tasks)
+        await trunks.close()
+    assert trunks.standings == {}
