@@ -150,11 +150,11 @@ class Registry:
 
         Raises CallError with BUSY or DRAINING, before any work was done for the call.
         """
-        self._tally.call_came(trunk)
         if self._draining or len(self._calls) >= self._max_calls:
             refusal = DRAINING if self._draining else BUSY
-            self._tally.call_ended(trunk, refusal)
+            self.turn_away(trunk, refusal)
             raise CallError(refusal)
+        self._tally.call_came(trunk)
         record = CallRecord(
             CallSnapshot(call_id, trunk, number_called, started_at=datetime.now(UTC)), self._tally
         )
@@ -167,6 +167,11 @@ class Registry:
             if not self._calls:
                 self._empty.set()
             self._tally.call_ended(trunk, record.reason)
+
+    def turn_away(self, trunk: str, reason: EndReason) -> None:
+        """Count a call that did not come in."""
+        self._tally.call_came(trunk)
+        self._tally.call_ended(trunk, reason)
 
     def snapshots(self) -> tuple[CallSnapshot, ...]:
         """All live calls, oldest first."""

@@ -6,7 +6,15 @@ from dataclasses import fields
 
 import pytest
 
-from dialin.events import BUSY, DRAINING, INTERNAL_ERROR, LEFT_ROOM, CallError, EndReason
+from dialin.events import (
+    BUSY,
+    DRAINING,
+    INTERNAL_ERROR,
+    LEFT_ROOM,
+    UNKNOWN_NUMBER,
+    CallError,
+    EndReason,
+)
 from dialin.registry import CallSnapshot, CallState, Registry
 
 API_FIELDS = {
@@ -78,6 +86,14 @@ def test_every_call_is_counted_when_it_comes_and_once_when_it_ends() -> None:
         raise RuntimeError
     assert tally.came == ["easybell", "sipgate"]
     assert tally.ended == [("easybell", LEFT_ROOM), ("sipgate", INTERNAL_ERROR)]
+
+
+def test_a_call_that_is_turned_away_at_the_door_is_counted() -> None:
+    registry = Registry(9, tally := Tally())
+    registry.turn_away("easybell", UNKNOWN_NUMBER)
+    assert tally.came == ["easybell"]
+    assert tally.ended == [("easybell", UNKNOWN_NUMBER)]
+    assert registry.snapshots() == ()
 
 
 async def test_a_drain_refuses_new_calls_and_waits_for_those_that_are_up() -> None:
