@@ -7,7 +7,7 @@ import asyncio
 
 import pytest
 
-from dialin.sip import LegEnd, tcp
+from dialin.sip import LegEnd, dialler, tcp
 from dialin.wire.flow import Flow
 from tests.fakes.sip_peers import TcpPeer, TcpServer
 from tests.sipbench import TCP4, Bench, caller_at, opened
@@ -255,7 +255,7 @@ class Stalled:
 async def test_a_connection_that_does_not_come_to_stand_is_given_up(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(tcp, "CONNECT_WITHIN_S", 0.05)
+    monkeypatch.setattr(dialler, "CONNECT_WITHIN_S", 0.05)
     async with opened(TCP4) as bench:
         Stalled(monkeypatch)
         leg = await bench.sip.invite(

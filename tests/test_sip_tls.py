@@ -19,7 +19,17 @@ from typing import Any
 import pytest
 
 from dialin.errors import OperatorError
-from dialin.sip import Certificate, LegEnd, Listen, OutgoingLeg, SipEndpoint, TlsTarget, door, tcp
+from dialin.sip import (
+    Certificate,
+    LegEnd,
+    Listen,
+    OutgoingLeg,
+    SipEndpoint,
+    TlsTarget,
+    dialler,
+    door,
+    tcp,
+)
 from dialin.sip.tls import OwnCertificates, TrustBook, server_context
 from dialin.wire.flow import Flow
 from dialin.wire.message import Request, parse
@@ -251,7 +261,7 @@ async def is_refused(server: BlockingServer, target: TlsTarget, causes: set[str]
 async def test_a_server_that_is_silent_has_so_long_and_no_longer(
     target: TlsTarget, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(tcp, "HANDSHAKE_WITHIN_S", 0.1)
+    monkeypatch.setattr(dialler, "HANDSHAKE_WITHIN_S", 0.1)
     async with opened() as bench, TcpServer() as server:
         bench.sip.trust(HOST, server.port, target)
         leg = await called(bench, server.port)
@@ -775,7 +785,7 @@ async def test_a_socket_that_is_kept_for_a_connection_is_closed_in_the_end(
     async with opened() as bench:
         flow = Flow("TLS", HOST, 9)
         bench.sip.local_address(flow)
-        [sock] = bench.sip._tcp._kept.values()
+        [sock] = bench.sip._tcp.dialler._kept.values()
     assert sock.fileno() == -1
 
 

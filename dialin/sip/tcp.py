@@ -1,17 +1,16 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""SIP over TCP and TLS: listening, connecting, and one framer for each connection.
+"""SIP over TCP and TLS: which connections there are, and one framer for each.
 
 A connection is used for as long as it lives, in both directions: responses and the requests of a
 dialog go back by the connection that the dialog came by. Over TLS nothing is written before the
 handshake is done and the far end has proved its name. Cutting the stream into messages is done by
-`dialin.wire.framing`; whom TLS believes is decided in `tls`, who may knock there in `door`; what
-the messages mean is left to `endpoint`.
+`dialin.wire.framing`; whom TLS believes is decided in `tls`, who may knock there in `door`, how
+connections are made in `dialler`; what the messages mean is left to `endpoint`.
 """
 
 from __future__ import annotations
 
 import asyncio
-import errno
 import socket
 import struct
 from collections import Counter
@@ -21,26 +20,18 @@ from functools import partial
 from typing import Protocol, cast
 
 from dialin.errors import OperatorError
-from dialin.sip.addresses import BACKLOG, Listen, address_of, bound_socket, family_of
+from dialin.sip.addresses import BACKLOG, Listen, address_of, bound_socket
 from dialin.sip.counters import SipCounters
+from dialin.sip.dialler import Dialler, NotConnected
 from dialin.sip.door import Door
-from dialin.sip.faults import NOT_CONFIGURED, Faults, fault_of
-from dialin.sip.tls import (
-    HANDSHAKE_WITHIN_S,
-    SHUTDOWN_WITHIN_S,
-    OwnCertificates,
-    TrustBook,
-    Trusted,
-    server_context,
-)
+from dialin.sip.faults import Faults, fault_of
+from dialin.sip.tls import OwnCertificates, TrustBook, server_context
 from dialin.wire.flow import Flow
 from dialin.wire.framing import KeepAlive, StreamFramer
 from dialin.wire.message import MalformedMessage
 
 MESSAGE_WITHIN_S = 10.0
 """How long a message may take from its first octet to its last."""
-CONNECT_WITHIN_S = 8.0
-"""How long a connection may take to stand."""
 MAX_CONNECTIONS_PER_SOURCE = 16
 """Connections that one address may hold open to us."""
 MAX_CONNECTIONS = 512
@@ -216,6 +207,8 @@ class Connections:
         """What we prove ourselves with by TLS."""
         self.trusted = TrustBook(self.certificates)
         """What those whom we connect to by TLS have to prove."""
+        self.dialler = Dialler(self.trusted)
+        """Who makes connections to them."""
         self.faults = Faults()
         """Why the last attempts failed."""
         self._numbers = numbers
@@ -225,10 +218,6 @@ class Connections:
         self._by_peer: dict[Peer, Connection] = {}
         self._per_source: Counter[str] = Counter()
         self._connecting: dict[Peer, _Attempt] = {}
-        self._own_ends: dict[Peer, tuple[str, int]] = {}
-        """Where our connections to a peer begin, if its answers have no other way."""
-        self._kept: dict[Peer, socket.socket] = {}
-        """Sockets at these ends for connections to come."""
         self._is_closed = False
         self._all_gone = asyncio.Event()
 
@@ -331,86 +320,27 @@ class Connections:
     # Connections of ours
 
     def own_end(self, flow: Flow, host: str) -> tuple[str, int]:
-        """Where our connection to this peer begins or will begin, `host` being our address there.
+        """Where our TLS connection to this peer begins or will begin, `host` being our address.
 
-        Such an end is kept over reconnections: it is where the peer believes us to be. Raises
-        OperatorError when there is none left.
+        It stays the same over reconnections. Raises OperatorError when there is no port left.
         """
-        if connection := self.find(flow):
-            return connection.own_end
-        peer = _peer(flow)
-        if peer not in self._own_ends:
-            self._kept[peer] = bound_socket(Listen("TLS", host, 0))
-            self._own_ends[peer] = self._kept[peer].getsockname()[:2]
-        return self._own_ends[peer]
+        connection = self.find(flow)
+        return connection.own_end if connection else self.dialler.own_end(flow, host)
 
     async def _connect(self, peer: Peer, attempt: _Attempt) -> None:
         flow = Flow(*peer)
-        connection: Connection | None = None
+        guest = partial(self._new_connection, flow.transport, is_ours=True)
         try:
-            async with asyncio.timeout(CONNECT_WITHIN_S):
-                connection = await self._dialled(flow)
-        except OSError as error:  # TimeoutError and ssl.SSLError are such
-            trusted = self._trusted(flow)
-            self.faults.record(
-                flow, fault_of(error, server_name=trusted.server_name if trusted else "")
-            )
-        finally:
-            del self._connecting[peer]
-        if connection is None:
+            connection = await self.dialler.connect(guest, flow)
+        except NotConnected as failure:
+            self.faults.record(flow, failure.fault)
             self.counters.unsent += len(attempt.waiting)
             self.listener.connection_failed(flow)
             return
+        finally:
+            del self._connecting[peer]
         for data in attempt.waiting:
             connection.send(data)
-
-    async def _dialled(self, flow: Flow) -> Connection | None:
-        """A connection that stands, its far end proved; None if nobody knows how to prove it."""
-        loop = asyncio.get_running_loop()
-        factory = partial(self._new_connection, flow.transport, is_ours=True)
-        if flow.transport == "TCP":
-            # A literal address: asyncio asks no resolver.
-            _, connection = await loop.create_connection(factory, flow.host, flow.port)
-            return connection
-        trusted = self._trusted(flow)
-        if trusted is None:
-            self.faults.record(flow, NOT_CONFIGURED)
-            return None
-        _, connection = await loop.create_connection(
-            factory,
-            sock=await self._reached(flow),
-            ssl=trusted.context,
-            server_hostname=trusted.server_name,
-            ssl_handshake_timeout=HANDSHAKE_WITHIN_S,
-            ssl_shutdown_timeout=SHUTDOWN_WITHIN_S,
-        )
-        return connection
-
-    def _trusted(self, flow: Flow) -> Trusted | None:
-        return self.trusted.find(flow.host, flow.port) if flow.transport == "TLS" else None
-
-    async def _reached(self, flow: Flow) -> socket.socket:
-        """A socket that is connected, from the end that the peer knows if there is one."""
-        peer = _peer(flow)
-        sock = self._kept.pop(peer, None) or self._socket_at(self._own_ends.get(peer), flow)
-        try:
-            return await _connected(sock, flow)
-        except OSError as error:
-            if error.errno != errno.EADDRNOTAVAIL or peer not in self._own_ends:
-                raise
-            # The last connection from this port is not forgotten yet (RFC 9293 §3.6.1).
-            del self._own_ends[peer]
-            return await _connected(self._socket_at(None, flow), flow)
-
-    def _socket_at(self, own_end: tuple[str, int] | None, flow: Flow) -> socket.socket:
-        if own_end:
-            try:
-                return bound_socket(Listen("TLS", *own_end))
-            except OperatorError:  # somebody else has it by now
-                del self._own_ends[_peer(flow)]
-        sock = socket.socket(family_of(flow.host), socket.SOCK_STREAM)
-        sock.setblocking(False)
-        return sock
 
     async def close(self) -> None:
         """Close everything, now; returns when nothing is left."""
@@ -423,22 +353,11 @@ class Connections:
         for task in attempts:
             task.cancel()
         await asyncio.gather(*attempts, return_exceptions=True)
-        for sock in self._kept.values():
-            sock.close()
+        self.dialler.close()
         for connection in self._by_number.values():
             connection.close()
         if self._by_number:
             await self._all_gone.wait()
-
-
-async def _connected(sock: socket.socket, flow: Flow) -> socket.socket:
-    """The socket, connected; closed if that fails."""
-    try:
-        await asyncio.get_running_loop().sock_connect(sock, (flow.host, flow.port))
-    except BaseException:
-        sock.close()
-        raise
-    return sock
 
 
 @dataclass(slots=True)
