@@ -13,6 +13,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Final
+from urllib.parse import quote
 
 from dialin.wire.agent_core import BRANCH_BITS, TAG_BITS
 from dialin.wire.agent_events import LocalAddress
@@ -47,6 +48,9 @@ LASTING_S: Final = 30.0
 MAX_DOUBLINGS: Final = 16
 RETRY_AFTER_SPREAD: Final = 10
 """A Retry-After is exceeded by up to this part of it."""
+
+USER_CHARACTERS: Final = "-_.!~*'()&=+$,;?/"
+"""What a user part may hold as it is, beside letters and digits (RFC 3261 §25.1)."""
 
 _CAUSES: Final = {
     403: Cause.FORBIDDEN,
@@ -96,7 +100,8 @@ class Account:
     @property
     def address_of_record(self) -> str:
         """Our address at the provider. It may be a number: not for logs."""
-        return f"sip:{self.username}@{self.domain_uri.removeprefix('sip:')}"
+        user = quote(self.username, safe=USER_CHARACTERS)
+        return f"sip:{user}@{self.domain_uri.removeprefix('sip:')}"
 
 
 class Registration:

@@ -148,6 +148,11 @@ def test_a_domain_may_be_an_ipv6_address() -> None:
     assert request.to.uri_text == f"sip:{USER}@[2001:db8::5]"
 
 
+def test_a_user_name_that_is_no_user_part_is_escaped() -> None:
+    request = Bench(username="+49 30@branch").send()
+    assert request.to.uri_text == f"sip:+49%2030%40branch@{REALM}"
+
+
 def test_a_challenge_is_answered_and_the_provider_knows_us() -> None:
     bench = Bench()
     first = bench.exchange(401, digest("n1"))
