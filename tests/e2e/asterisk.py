@@ -16,7 +16,7 @@ import socket
 import tempfile
 from asyncio.subprocess import DEVNULL, PIPE, STDOUT, Process
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -271,14 +271,16 @@ def inside(path: Path) -> str:
 
 def free_port() -> int:
     """A port that nobody has at the moment, for UDP and TCP."""
-    with (
-        socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as udp,
-        socket.socket(socket.AF_INET, socket.SOCK_STREAM) as tcp,
-    ):
-        udp.bind((HOST, 0))
-        port: int = udp.getsockname()[1]
-        tcp.bind((HOST, port))
-    return port
+    while True:
+        with (
+            socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as udp,
+            socket.socket(socket.AF_INET, socket.SOCK_STREAM) as tcp,
+        ):
+            udp.bind((HOST, 0))
+            port: int = udp.getsockname()[1]
+            with suppress(OSError):  # somebody has it for TCP
+                tcp.bind((HOST, port))
+                return port
 
 
 @pytest.fixture

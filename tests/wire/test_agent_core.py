@@ -80,6 +80,7 @@ def test_an_ipv6_address_is_known_however_it_is_spelled() -> None:
     [
         (LocalAddress("UDP", "192.0.2.1", 5060), "<sip:dialin@192.0.2.1:5060>"),
         (LocalAddress("TCP", "192.0.2.1", 5062), "<sip:dialin@192.0.2.1:5062;transport=tcp>"),
+        (LocalAddress("TLS", "192.0.2.1", 5061), "<sip:dialin@192.0.2.1:5061;transport=tls>"),
         (LocalAddress("UDP", "2001:db8::1", 5060), "<sip:dialin@[2001:db8::1]:5060>"),
     ],
 )
@@ -103,3 +104,8 @@ def test_retry_after_is_0_to_10_seconds() -> None:
     name, value = core().retry_after()
     assert name == "Retry-After"
     assert 0 <= int(value) <= 10
+
+
+def test_who_asks_for_sips_gets_a_sips_contact() -> None:
+    contact = core().about_us(LocalAddress("TLS", "192.0.2.1", 5061), is_sips=True)[0]
+    assert contact == ("Contact", "<sips:dialin@192.0.2.1:5061>")

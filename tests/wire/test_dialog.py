@@ -332,3 +332,18 @@ def test_no_repr_shows_a_name_or_an_address_that_a_peer_wrote() -> None:
         extra=("Contact: <sip:CANARY@z>", "Record-Route: <sip:CANARY.example;lr>"),
     )
     assert "CANARY" not in repr(called(invite))
+
+
+@pytest.mark.parametrize(
+    ("uri", "lines", "wants_sips"),
+    [
+        ("sip:x", (CONTACT,), False),
+        ("sips:x", (CONTACT,), True),
+        ("sip:x", (CONTACT, "Record-Route: <sips:p.example;lr>"), True),
+        ("sip:x", ("Contact: <sips:caller@192.0.2.10>",), True),
+    ],
+)
+def test_our_contact_is_sips_where_anything_on_the_way_is(
+    uri: str, lines: tuple[str, ...], wants_sips: bool
+) -> None:
+    assert called(request(uri=uri, extra=lines)).wants_sips is wants_sips
