@@ -31,13 +31,14 @@ from dialin.ivr import PinRules
 from dialin.log import call_context
 from dialin.media.embedded import EmbeddedEngine
 from dialin.pin import PinDesk
+from dialin.providers import contact_user, make_registrations, readiness_of
 from dialin.registry import Registry
 from dialin.rooms import Rooms
 from dialin.settings import Settings, refuse_unbuilt
 from dialin.settings.peers import BbbServerSettings, TrunkSettings
 from dialin.sip import Certificate, IncomingLeg, Listen, OwnCertificates, SipEndpoint, TlsTarget
 from dialin.sounds import Prompts
-from dialin.trunk import Trunk, TrunkNumber, Trunks
+from dialin.trunk import Trunk, TrunkNumber, Trunks, called_user
 from dialin.web.app import build_app, serve
 from dialin.web.health import Readiness
 from dialin.web.metrics import Metrics
@@ -80,7 +81,7 @@ class FrontDoor:
 
     def take(self, leg: IncomingLeg) -> None:
         """A call has come in."""
-        trunk = self._trunks.trunk_for(leg.flow.host)
+        trunk = self._trunks.trunk_for(leg.flow.host, called_user(leg.request))
         if trunk is None:
             leg.reject(403)  # from a voice server: we call them, they do not call us
         elif self._house is None:
@@ -123,8 +124,8 @@ class FrontDoor:
                 log.exception("a call failed")
 
 
-def make_trunk(name: str, trunk: TrunkSettings) -> Trunk:
-    """One provider's trunk."""
+def make_trunk(name: str, trunk: TrunkSettings, contact: str = "") -> Trunk:
+    """One provider's trunk. `contact` is the user part that it calls us by."""
     return Trunk(
         name,
         networks=[str(network) for network in trunk.allowed_sources],
@@ -134,6 +135,7 @@ def make_trunk(name: str, trunk: TrunkSettings) -> Trunk:
         region=trunk.region,
         media_networks=media_networks(trunk),
         encryption=encryption(trunk.media_encryption),
+        contact_user=contact,
     )
 
 
@@ -326,7 +328,12 @@ async def running(settings: Settings) -> AsyncIterator[Service]:
     Raises OperatorError where a setting or the machine does not allow it.
     """
     refuse_unbuilt(settings)
-    trunks = Trunks([make_trunk(name, trunk) for name, trunk in settings.trunks.items()])
+    trunks = Trunks(
+        [
+            make_trunk(name, trunk, contact_user(name, settings))
+            for name, trunk in settings.trunks.items()
+        ]
+    )
     metrics = Metrics(version=version("dialin"), trunks=tuple(settings.trunks))
     registry = Registry(settings.service.max_calls, metrics)
     async with AsyncExitStack() as stack:
@@ -351,16 +358,23 @@ async def running(settings: Settings) -> AsyncIterator[Service]:
         voice = BbbVoice(sip, engine, make_voice_servers(settings), suites=MEDIA_SUITES)
         await voice.look_up()
         door.open(make_house(settings, engine, rooms, voice, metrics))
+        registrations = make_registrations(settings, sip, trunks, tls_target)
+        metrics.watch_trunks(lambda: registrations.standings)
         web = build_app(
             registry=registry,
             rooms=rooms,
-            ready=lambda: Readiness(accepting=not registry.is_draining),
+            ready=lambda: Readiness(
+                accepting=not registry.is_draining,
+                trunks=readiness_of(settings, registrations.standings),
+            ),
             token=settings.web.token.get_secret_value() if settings.web.token else None,
             metrics=metrics,
         )
         web_addresses = await stack.enter_async_context(
             serve(web, settings.web.host, settings.web.port)
         )
+        registrations.start(tasks)
+        stack.push_async_callback(registrations.close)
         yield Service(sip, registry, rooms, web_addresses)
 
 

@@ -139,15 +139,22 @@ class TrunkSettings(Section):
     )
     single_registration: bool = Field(
         default=False,
-        description="`true`: the account can be registered at one place only, so a second bridge "
-        "must not try.",
+        description="`true`: the account can be registered at one place only, and that is here: "
+        "what else is registered, such as a bridge that has crashed, is removed. So a second "
+        "bridge must not try.",
     )
     keepalive_s: int = Field(
-        default=30,
+        default=20,
         ge=5,
         le=600,
         description="Pause between two signs of life on the way to the provider, so that firewalls "
-        "keep it open.",
+        "keep it open, and that a way that is dead is noticed 10 seconds later at most.",
+    )
+    keepalive: Literal["options", "empty"] = Field(
+        default="options",
+        description="Signs of life over `udp`. `options` asks the server whether it is there. "
+        "`empty` sends empty datagrams, which find out nothing, for a provider that minds being "
+        "asked. Over `tcp` and `tls` they are empty lines, which most servers answer.",
     )
     digest_algorithms: tuple[Algorithm, ...] = Field(
         default=("sha-512-256", "sha-256", "md5"),

@@ -23,18 +23,6 @@ def refuse_unbuilt(settings: Settings) -> None:
         raise SettingsError(*problems)
 
 
-def registration(settings: Settings) -> Iterator[Problem]:
-    """Trunks that log in with the provider."""
-    for name, trunk in settings.trunks.items():
-        if trunk.mode == "register":
-            yield Problem(
-                f"trunks.{name}.mode",
-                "",
-                "this version cannot register with a provider.",
-                'Use mode = "peer", with calls routed to this host\'s address.',
-            )
-
-
 def trunk_srtp(settings: Settings) -> Iterator[Problem]:
     """Encrypted audio with a provider; `prefer` works as `off` until it is there."""
     for name, trunk in settings.trunks.items():
@@ -85,7 +73,6 @@ def unsupported_presets(settings: Settings) -> Iterator[Problem]:
 
 
 UNBUILT: tuple[Callable[[Settings], Iterator[Problem]], ...] = (
-    registration,
     trunk_srtp,
     session_timers,
     voice_srtp,

@@ -45,6 +45,8 @@ class Readiness:
     """False before the start is complete, and from the moment of draining."""
     dependencies: tuple[Dependency, ...] = ()
     """All of them must work."""
+    trunks: tuple[Dependency, ...] = ()
+    """One of them must work: its callers could come in."""
 
 
 def healthz() -> Handler:
@@ -61,15 +63,18 @@ def readyz(ready: Callable[[], Readiness], rooms: Servers) -> Handler:
 
     async def answer(request: web.Request) -> web.Response:
         readiness, servers = ready(), rooms.servers
+        trunks = readiness.trunks
         # One server that works is enough: the others' callers hear that theirs does not.
         is_ready = (
             readiness.accepting
             and all(dependency.ok for dependency in readiness.dependencies)
+            and (not trunks or any(trunk.ok for trunk in trunks))
             and any(server.ok for server in servers)
         )
         status = HTTPStatus.OK if is_ready else HTTPStatus.SERVICE_UNAVAILABLE
         parts = [
             *(_told(part.name, part.ok, part.cause) for part in readiness.dependencies),
+            *(_told(trunk.name, trunk.ok, trunk.cause) for trunk in trunks),
             *(_told(f"bbb_servers.{server.name}", server.ok, server.cause) for server in servers),
         ]
         body = {"ready": is_ready, "accepting": readiness.accepting, "dependencies": parts}

@@ -9,6 +9,7 @@ already is read when somebody asks (`watch_calls`, `watch_sip`).
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import cast
 
@@ -22,6 +23,7 @@ from prometheus_client.registry import Collector
 
 from dialin.events import VOCABULARY, EndReason
 from dialin.media.engine import LegStatistics
+from dialin.registration import Standing
 from dialin.registry import CallState
 from dialin.sip.counters import SipCounters
 from dialin.web.api import LiveCalls
@@ -123,6 +125,10 @@ class Metrics:
         """Show when our own certificates expire whenever somebody asks."""
         self.registry.register(_Live(lambda: _certificates(expiries())))
 
+    def watch_trunks(self, standings: Callable[[], Mapping[str, Standing]]) -> None:
+        """Show whether trunks are registered whenever somebody asks."""
+        self.registry.register(_Live(lambda: _trunks(standings())))
+
     async def watch_loop(self, every_s: float = LAG_EVERY_S) -> None:
         """Measure how late the event loop is, until cancelled."""
         loop = asyncio.get_running_loop()
@@ -180,6 +186,22 @@ def _certificates(expiries: Mapping[str, float]) -> Iterator[Metric]:
     for file, at in expiries.items():
         family.add_metric([file], at)
     yield family
+
+
+def _trunks(standings: Mapping[str, Standing]) -> Iterator[Metric]:
+    registered = GaugeMetricFamily(
+        "dialin_trunk_registered", "Whether the provider knows us.", labels=["trunk"]
+    )
+    expires = GaugeMetricFamily(
+        "dialin_trunk_registration_expires_timestamp_seconds",
+        "Until when the provider knows us, unless renewed.",
+        labels=["trunk"],
+    )
+    for name, standing in standings.items():
+        registered.add_metric([name], float(standing.is_registered))
+        if standing.is_registered:
+            expires.add_metric([name], time.time() + standing.seconds_left)
+    yield from (registered, expires)
 
 
 class _Live(Collector):

@@ -49,6 +49,28 @@ async def test_ready_means_that_a_caller_could_reach_a_meeting(
     assert (await response.json())["ready"] is (status == 200)
 
 
+REGISTERED = Dependency("trunks.main", ok=True)
+UNKNOWN = Dependency("trunks.spare", ok=False, cause="credentials-refused")
+
+
+@pytest.mark.parametrize(
+    ("trunks", "is_ready"),
+    [((), True), ((REGISTERED,), True), ((UNKNOWN, REGISTERED), True), ((UNKNOWN,), False)],
+)
+async def test_one_trunk_that_callers_can_come_by_is_enough(
+    visit: Visit, trunks: tuple[Dependency, ...], is_ready: bool
+) -> None:
+    readiness = Readiness(accepting=True, trunks=trunks)
+    client = await visit(app_with(rooms=Rooms([WELL]), readiness=readiness))
+    body = await (await client.get("/readyz")).json()
+
+    assert body["ready"] is is_ready
+    told = [part for part in body["dependencies"] if part["name"].startswith("trunks.")]
+    assert [(part["name"], part["ok"], part["cause"]) for part in told] == [
+        (trunk.name, trunk.ok, trunk.cause or None) for trunk in trunks
+    ]
+
+
 async def test_each_dependency_tells_what_is_wrong(visit: Visit) -> None:
     readiness = Readiness(accepting=True, dependencies=(SIP_ILL,))
     client = await visit(app_with(rooms=Rooms([WELL, ILL]), readiness=readiness))

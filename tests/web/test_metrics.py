@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import asyncio
 import re
+import time
 from collections import Counter
 from dataclasses import replace
 
@@ -13,6 +14,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from dialin.events import LEFT_ROOM, VOCABULARY, WRONG_PIN
 from dialin.media.engine import LegStatistics
+from dialin.registration import Standing
 from dialin.registry import CallState
 from dialin.sip.counters import SipCounters
 from dialin.web import Metrics
@@ -181,3 +183,16 @@ def test_the_end_of_our_certificates_is_shown_as_it_is_now(metrics: Metrics) -> 
     assert figure(metrics, name, file="/etc/dialin/tls.pem") == 1_800_000_000
     ends["/etc/dialin/tls.pem"] += 1
     assert figure(metrics, name, file="/etc/dialin/tls.pem") == 1_800_000_001
+
+
+def test_whether_a_trunk_is_registered_is_read_when_somebody_asks(metrics: Metrics) -> None:
+    standings = {"lab": Standing(is_registered=True, seconds_left=120.0), "other": Standing()}
+    metrics.watch_trunks(lambda: standings)
+    expires = "dialin_trunk_registration_expires_timestamp_seconds"
+
+    assert figure(metrics, "dialin_trunk_registered", trunk="lab") == 1
+    assert figure(metrics, "dialin_trunk_registered", trunk="other") == 0
+    assert figure(metrics, expires, trunk="lab") == pytest.approx(time.time() + 120, abs=5)
+    assert figure(metrics, expires, trunk="other") is None
+    del standings["lab"]
+    assert figure(metrics, "dialin_trunk_registered", trunk="lab") is None

@@ -1,0 +1,122 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""From the settings of trunks to their registrations; a part of putting the service together.
+
+Whom each trunk registers with and as whom is read from the settings here; what comes of it is told
+to the trunks and to the SIP endpoint, so that the provider's calls are heard and its certificate is
+expected. Registering itself is left to `registration`.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import secrets
+import socket
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
+
+from dialin.names import Names
+from dialin.registration import Provider, Registrations, Standing, TrunkRegistration
+from dialin.settings import Settings
+from dialin.settings.base import split_host_port
+from dialin.settings.peers import TrunkSettings
+from dialin.sip import SipEndpoint, TlsTarget
+from dialin.trunk import Trunks
+from dialin.web.health import Dependency
+from dialin.wire.digest import Algorithm
+from dialin.wire.flow import Flow
+from dialin.wire.login import Login
+from dialin.wire.registration import Account
+
+CONTACT_USER_CHARACTERS = 16
+
+
+def contact_user(name: str, settings: Settings) -> str:
+    """The user part of a trunk's Contact.
+
+    The same after a restart, so that the provider finds what it knew; another for each bridge and
+    trunk, so that none removes another's; and no number, so that nobody takes it for a called one.
+    """
+    here = "\n".join((socket.gethostname(), name, *map(str, settings.sip.listen)))
+    return f"dialin-{hashlib.sha256(here.encode()).hexdigest()[:CONTACT_USER_CHARACTERS]}"
+
+
+def make_account(trunk: TrunkSettings, contact: str) -> Account:
+    """What the provider gave us."""
+    return Account(
+        domain=trunk.home_domain,
+        username=trunk.username or "",
+        login=Login(
+            trunk.login,
+            trunk.password.get_secret_value() if trunk.password else "",
+            trunk.realm,
+            tuple(Algorithm(name.upper()) for name in trunk.digest_algorithms),
+        ),
+        contact_user=contact,
+        expires_s=trunk.expires_s,
+        is_ours_alone=trunk.single_registration,
+    )
+
+
+def make_provider(name: str, trunk: TrunkSettings, contact: str) -> Provider:
+    """Whom a trunk registers with, and how."""
+    host, port = split_host_port(trunk.outbound_proxy or trunk.registrar or "")
+    return Provider(
+        trunk=name,
+        account=make_account(trunk, contact),
+        host=host,
+        port=port,
+        transport=trunk.transport.upper(),
+        keepalive_s=trunk.keepalive_s,
+        is_asked_for_life=trunk.keepalive == "options",
+    )
+
+
+def make_registrations(
+    settings: Settings,
+    sip: SipEndpoint,
+    trunks: Trunks,
+    target: Callable[[TrunkSettings], TlsTarget],
+) -> Registrations:
+    """The registrations of all trunks that have one. `target` says what servers have to prove."""
+    names = Names()
+
+    def make(name: str, trunk: TrunkSettings) -> TrunkRegistration:
+        return TrunkRegistration(
+            make_provider(name, trunk, contact_user(name, settings)),
+            signalling=sip,
+            names=names,
+            admit=partial(_admit, name, target(trunk), sip, trunks),
+            token=lambda bits: secrets.token_hex(bits // 8),
+        )
+
+    return Registrations(
+        {
+            name: partial(make, name, trunk)
+            for name, trunk in settings.trunks.items()
+            if trunk.mode == "register"
+        }
+    )
+
+
+def readiness_of(settings: Settings, standings: Mapping[str, Standing]) -> tuple[Dependency, ...]:
+    """By which trunks callers can come in; a peer needs nothing for it."""
+    return tuple(
+        Dependency(f"trunks.{name}", ok=True)
+        if (standing := standings.get(name)) is None
+        else Dependency(
+            f"trunks.{name}",
+            ok=standing.is_registered,
+            cause="" if standing.is_registered else standing.cause or "not-registered",
+        )
+        for name in settings.trunks
+    )
+
+
+def _admit(
+    name: str, target: TlsTarget, sip: SipEndpoint, trunks: Trunks, flows: Sequence[Flow]
+) -> None:
+    """Hear a trunk's servers, and know what they have to prove. Raises OperatorError."""
+    for flow in flows:
+        if flow.transport == "TLS":
+            sip.trust(flow.host, flow.port, target)
+    trunks.learn(name, [flow.host for flow in flows], sip.now())
