@@ -124,6 +124,14 @@ def demo(
 @click.option("--listen-s", type=click.FloatRange(0, 1000), default=10.0, show_default=True)
 @click.option("--talk-hz", type=click.FloatRange(100, 3400), help="Say a tone of this pitch.")
 @click.option("--record", type=click.Path(path_type=Path, dir_okay=False), help="Keep a WAV file.")
+@click.option(
+    "--phone",
+    "kind",
+    type=click.Choice(["pyvoip", "own"]),
+    default="pyvoip",
+    show_default=True,
+    help="pyvoip: a foreign SIP stack, UDP only. own: the service's.",
+)
 @log_level_option
 def call(
     file: Path | None,
@@ -135,34 +143,43 @@ def call(
     listen_s: float,
     talk_hz: float | None,
     record: Path | None,
+    kind: str,
     log_level: str,
 ) -> None:
-    """Call the service on this machine as a caller would, with an independent phone.
+    """Call the service on this machine as a caller would.
 
     The phone calls from 127.0.0.1: some trunk's allowed_sources must hold that address.
     """
-    from dialin import phone
-
+    if kind == "own" and (talk_hz or record):
+        raise click.UsageError("--talk-hz and --record need --phone pyvoip.")
     log.set_up(level=log_level, form="logfmt")
     if not (target and number):
         settings = loaded_from(file).settings
         target, number = target or listening_at(settings), number or first_number(settings)
     keys = sys.stdin.readline().strip() if pin == "-" else pin
-    host, port = split_address(target)
-    report = phone.place_call(
-        host,
-        port,
-        number,
-        caller=caller,
-        keys=f"{keys}#" if keys else "",
-        listen_s=listen_s,
-        talk_tone_hz=talk_hz,
-        record=record,
-        on_step=lambda step: click.echo(step.value),
-    )
-    for line in story_of(report):
-        click.echo(line)
-    was_heard = report.answered_after_s is not None and report.heard.first_sound_s is not None
+    keys, (host, port) = f"{keys}#" if keys else "", split_address(target)
+    if kind == "own":
+        from dialin import own_call
+
+        script = own_call.Script(number, caller, keys, listen_s)
+        was_heard = asyncio.run(own_call.place(host, port, script, on_step=click.echo))
+    else:
+        from dialin import phone
+
+        report = phone.place_call(
+            host,
+            port,
+            number,
+            caller=caller,
+            keys=keys,
+            listen_s=listen_s,
+            talk_tone_hz=talk_hz,
+            record=record,
+            on_step=lambda step: click.echo(step.value),
+        )
+        for line in story_of(report):
+            click.echo(line)
+        was_heard = report.answered_after_s is not None and report.heard.first_sound_s is not None
     sys.exit(0 if was_heard else FAILED)
 
 

@@ -21,6 +21,7 @@ from typing import Any
 
 import aiohttp
 
+from dialin import selftest
 from dialin.bbb_api import BbbApi, BbbUnavailable
 from dialin.bbb_voice import BbbVoice, VoiceServer
 from dialin.call import Call, CallPolicy, House, send_elsewhere
@@ -35,6 +36,7 @@ from dialin.providers import contact_user, make_registrations, readiness_of
 from dialin.registry import Registry
 from dialin.rooms import Rooms
 from dialin.settings import Settings, refuse_unbuilt
+from dialin.settings.base import MAX_PORT
 from dialin.settings.peers import BbbServerSettings, TrunkSettings
 from dialin.sip import Certificate, IncomingLeg, Listen, OwnCertificates, SipEndpoint, TlsTarget
 from dialin.sounds import Prompts
@@ -44,6 +46,7 @@ from dialin.web.health import Readiness
 from dialin.web.metrics import Metrics
 from dialin.wire.bbbxml import Meeting
 from dialin.wire.encryption import Encryption
+from dialin.wire.flow import Flow
 from dialin.wire.sdes import Suite
 
 log = logging.getLogger(__name__)
@@ -57,6 +60,8 @@ ANYWHERE = ("0.0.0.0/0", "::/0")
 MEDIA_SUITES: tuple[Suite, ...] = ()
 """What the media plane can encrypt audio with, best first. Nothing yet: so whatever the settings
 say of encryption works as `off`, and `settings.unbuilt` refuses what would not be true."""
+PHONE_PORTS = 40
+"""For the calls of our own phone."""
 QUARANTINE_S = 10.0
 """How long a port pair rests after a call, so that nobody hears the last one's audio."""
 
@@ -136,6 +141,32 @@ def make_trunk(name: str, trunk: TrunkSettings, contact: str = "") -> Trunk:
         media_networks=media_networks(trunk),
         encryption=encryption(trunk.media_encryption),
         contact_user=contact,
+    )
+
+
+def make_trunks(settings: Settings) -> list[Trunk]:
+    """All trunks, and where the self-test calls from if there is one."""
+    trunks = [
+        make_trunk(name, trunk, contact_user(name, settings))
+        for name, trunk in settings.trunks.items()
+    ]
+    if settings.selftest.pin:
+        here = [selftest.own_address(listen_addresses(settings)).host]
+        trunks.append(Trunk(selftest.TRUNK, networks=here, media_networks=here))
+    return trunks
+
+
+def selftest_plan(settings: Settings, sip: SipEndpoint) -> selftest.Plan | None:
+    """What the self-test does; None if there is none."""
+    wanted = settings.selftest
+    if wanted.pin is None:
+        return None
+    door = selftest.own_address(sip.addresses)
+    return selftest.Plan(
+        door=Flow(door.transport, door.host, door.port),
+        number=wanted.number or "dialin",
+        pin=wanted.pin.get_secret_value(),
+        every_s=wanted.every_s,
     )
 
 
@@ -263,17 +294,25 @@ async def follow_certificates(certificates: OwnCertificates) -> None:
             )
 
 
-def make_engine(settings: Settings) -> EmbeddedEngine:
-    """The media plane."""
+def make_engine(settings: Settings, *, for_phone: bool = False) -> EmbeddedEngine:
+    """The media plane; or a small one for our own phone, on ports beside those of callers."""
     media = settings.media
     spare_cores = max(1, (os.cpu_count() or 1) - 1)
+    workers = spare_cores if media.workers == "auto" else media.workers
+    first, last = media.rtp_first_port, media.rtp_last_port
     return EmbeddedEngine(
-        workers=spare_cores if media.workers == "auto" else media.workers,
-        port_range=(media.rtp_first_port, media.rtp_last_port),
+        workers=1 if for_phone else workers,
+        port_range=ports_beside(first, last) if for_phone else (first, last),
         quarantine_s=QUARANTINE_S,
         media_timeout_s=media.timeout_s,
         latch=media.latch,
     )
+
+
+def ports_beside(first: int, last: int) -> tuple[int, int]:
+    """A few ports that are not in the range: above it, or else below."""
+    above = last + PHONE_PORTS <= MAX_PORT
+    return (last + 1, last + PHONE_PORTS) if above else (first - PHONE_PORTS, first - 1)
 
 
 def make_house(
@@ -328,13 +367,8 @@ async def running(settings: Settings) -> AsyncIterator[Service]:
     Raises OperatorError where a setting or the machine does not allow it.
     """
     refuse_unbuilt(settings)
-    trunks = Trunks(
-        [
-            make_trunk(name, trunk, contact_user(name, settings))
-            for name, trunk in settings.trunks.items()
-        ]
-    )
-    metrics = Metrics(version=version("dialin"), trunks=tuple(settings.trunks))
+    trunks = make_trunks(settings)
+    metrics = Metrics(version=version("dialin"), trunks=[trunk.name for trunk in trunks])
     registry = Registry(settings.service.max_calls, metrics)
     async with AsyncExitStack() as stack:
         session = await stack.enter_async_context(aiohttp.ClientSession())
@@ -343,7 +377,8 @@ async def running(settings: Settings) -> AsyncIterator[Service]:
         tasks = await stack.enter_async_context(asyncio.TaskGroup())
         for name, work in (("rooms", rooms.run()), ("loop lag", metrics.watch_loop())):
             stack.callback(tasks.create_task(work, name=name).cancel)
-        door = FrontDoor(trunks, registry, tasks)
+        sources = Trunks(trunks)
+        door = FrontDoor(sources, registry, tasks)
         sip = await SipEndpoint.open(
             listen_addresses(settings),
             allow_source=door.hears,
@@ -358,7 +393,7 @@ async def running(settings: Settings) -> AsyncIterator[Service]:
         voice = BbbVoice(sip, engine, make_voice_servers(settings), suites=MEDIA_SUITES)
         await voice.look_up()
         door.open(make_house(settings, engine, rooms, voice, metrics))
-        registrations = make_registrations(settings, sip, trunks, tls_target)
+        registrations = make_registrations(settings, sip, sources, tls_target)
         metrics.watch_trunks(lambda: registrations.standings)
         web = build_app(
             registry=registry,
@@ -375,6 +410,12 @@ async def running(settings: Settings) -> AsyncIterator[Service]:
         )
         registrations.start(tasks)
         stack.push_async_callback(registrations.close)
+        if plan := selftest_plan(settings, sip):
+            # An engine of its own: ours takes no audio from its own ports.
+            ear = await stack.enter_async_context(make_engine(settings, for_phone=True))
+            calling = selftest.opened_selftest(plan, ear, calls=registry.snapshots, tally=metrics)
+            test = await stack.enter_async_context(calling)
+            stack.callback(tasks.create_task(test.run(), name="self-test").cancel)
         yield Service(sip, registry, rooms, web_addresses)
 
 

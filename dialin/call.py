@@ -237,7 +237,9 @@ class Call:
         self._undo.push_async_callback(self._close_media)
         policy = self._policy
         terms = Terms(policy.codecs, self._encryption, policy.suites, in_band_digits=True)
-        host = policy.advertised_host or self._leg.local_host
+        host = self._leg.local_host
+        if self._leg.flow.host != host:  # a caller on this very machine has no NAT before it
+            host = policy.advertised_host or host
         self._audio = Negotiation(self._media, host, terms)
         remote = await self._agree()
         self._show(remote)

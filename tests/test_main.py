@@ -109,6 +109,8 @@ def test_every_command_explains_itself(command: list[str], flag: str) -> None:
         ["demo", "--record", "x.wav"],
         ["call", "--to", "127.0.0.1"],
         ["call", "--talk-hz", "1"],
+        ["call", "--phone", "own", "--talk-hz", "440"],
+        ["call", "--phone", "theirs"],
         ["config", "show", "--config", "/"],
     ],
 )
@@ -265,6 +267,28 @@ def test_call_dials_the_service_on_this_machine(stand_in: Callable[..., None], f
         "Heard sound for 1.0 s.",
         "Hung up after 12.0 s by us.",
     ]
+
+
+@pytest.mark.parametrize(("was_heard", "status"), [(True, 0), (False, 1)])
+def test_our_own_phone_may_call_instead(
+    stand_in: Callable[..., None], *, was_heard: bool, status: int
+) -> None:
+    calls: list[object] = []
+
+    async def place(host: str, port: int, script: object, *, on_step: Any) -> bool:
+        calls.append((host, port, script))
+        on_step("answered")
+        return was_heard
+
+    stand_in("own_call", place=place, Script=lambda *parts: parts)
+    result = invoke(
+        *("call", "--phone", "own", "--to", "127.0.0.1:5060", "--number", "+493012345678"),
+        *("--pin", "-", "--listen-s", 3),
+        text="12345\n",
+    )
+    assert result.exit_code == status
+    assert result.output == "answered\n"
+    assert calls == [("127.0.0.1", 5060, ("+493012345678", "anonymous", "12345#", 3.0))]
 
 
 def test_call_needs_no_settings_when_it_is_told_all(

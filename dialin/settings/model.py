@@ -21,6 +21,7 @@ from dialin.settings.service import (
     MediaSettings,
     PinSettings,
     PrivacySettings,
+    SelfTestSettings,
     ServiceSettings,
     SipSettings,
     WebSettings,
@@ -46,6 +47,7 @@ class Settings(Section):
     ivr: IvrSettings = IvrSettings()
     media: MediaSettings = MediaSettings()
     web: WebSettings = WebSettings()
+    selftest: SelfTestSettings = SelfTestSettings()
     privacy: PrivacySettings = PrivacySettings()
     log: LogSettings = LogSettings()
 

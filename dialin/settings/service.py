@@ -18,6 +18,7 @@ from pydantic import (
 
 from dialin.events import Codec
 from dialin.settings.base import (
+    E164,
     Host,
     Language,
     Section,
@@ -34,6 +35,8 @@ TOKEN_MIN_CHARACTERS = 20
 TOKEN_MIN_DISTINCT = 10
 """Together well above 64 bits for anything drawn at random, and out of reach of "test"."""
 
+PIN = re.compile(r"[0-9]{5,11}")
+"""What BBB takes for the number of a voice conference."""
 LABEL_MAX_CHARACTERS = 32
 LABEL_ALPHABET = re.compile(r"[A-Za-z0-9 ().-]*")
 LONGEST_ORDINAL = " (9999)"
@@ -317,6 +320,32 @@ class WebSettings(Section):
                 "the token can be guessed.", "Use a long random one: openssl rand -base64 32."
             )
         return token
+
+
+class SelfTestSettings(Section):
+    """Calls that the service places to itself, to find out whether callers reach a meeting now."""
+
+    pin: SecretStr | None = Field(
+        default=None,
+        description="PIN of a test room that always runs, better in a secret file than here. "
+        "Unset: there is no self-test. With it, programs on this machine can call the service.",
+        examples=["123456789"],
+    )
+    every_s: float = Field(
+        default=300, ge=10, le=86400, description="Pause between one such call and the next."
+    )
+    number: E164 | None = Field(
+        default=None,
+        description="Number to dial. Unset: none in particular.",
+        examples=["+493012345678"],
+    )
+
+    @field_validator("pin")
+    @classmethod
+    def _pin_is_digits(cls, pin: SecretStr | None) -> SecretStr | None:
+        if pin is not None and not PIN.fullmatch(pin.get_secret_value()):
+            raise refused("a PIN has 5 to 11 digits.", "Copy it from the test room's invitation.")
+        return pin
 
 
 class PrivacySettings(Section):

@@ -33,6 +33,7 @@ CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 LAG_EVERY_S = 1.0
 
 STAGE_BUCKETS = (1, 2, 5, 10, 20, 30, 60, 120, 300, 900, 1800, 3600, 7200, 14400)
+SELFTEST_BUCKETS = (1, 2, 3, 5, 8, 13, 20, 30, 60)
 LAG_BUCKETS = (0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0)
 JITTER_BUCKETS = (0.001, 0.002, 0.005, 0.01, 0.02, 0.04, 0.08, 0.16)
 
@@ -77,6 +78,16 @@ class Metrics:
             "dialin_loop_lag_seconds", "How late the event loop was.", LAG_BUCKETS
         )
 
+        self._selftests = self._counter("dialin_selftest_runs", "Calls to itself.", "result")
+        self._selftest_at = Gauge(
+            "dialin_selftest_last_success_timestamp_seconds",
+            "When a call to itself last reached its room; 0 for never.",
+            registry=self.registry,
+        )
+        self._selftest_took = self._histogram(
+            "dialin_selftest_duration_seconds", "How long a call to itself took.", SELFTEST_BUCKETS
+        )
+
     def _counter(self, name: str, text: str, *labels: str) -> Counter:
         return Counter(name, text, labels, registry=self.registry)
 
@@ -102,6 +113,13 @@ class Metrics:
     def bbb_asked(self, server: str, result: str) -> None:
         """A BBB server answered; `result` is ok or a cause, kebab-case."""
         self._bbb.labels(server, result).inc()
+
+    def selftest_ended(self, outcome: str, seconds: float) -> None:
+        """A call to itself is over; `outcome` is success or what was wrong, kebab-case."""
+        self._selftests.labels(outcome).inc()
+        self._selftest_took.observe(seconds)
+        if outcome == "success":
+            self._selftest_at.set_to_current_time()
 
     def leg_ended(self, leg: str, figures: LegStatistics) -> None:
         """A leg (`trunk` or `bbb`) ended with these figures."""

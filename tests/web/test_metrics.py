@@ -196,3 +196,19 @@ def test_whether_a_trunk_is_registered_is_read_when_somebody_asks(metrics: Metri
     assert figure(metrics, expires, trunk="other") is None
     del standings["lab"]
     assert figure(metrics, "dialin_trunk_registered", trunk="lab") is None
+
+
+def test_calls_to_itself_are_counted_and_the_last_good_one_is_dated() -> None:
+    metrics = Metrics(version="1", trunks=())
+
+    def figure(name: str, **labels: str) -> float | None:
+        return metrics.registry.get_sample_value(name, labels)
+
+    assert figure("dialin_selftest_last_success_timestamp_seconds") == 0.0
+    metrics.selftest_ended("not-in-room", 30.0)
+    assert figure("dialin_selftest_runs_total", result="not-in-room") == 1.0
+    assert figure("dialin_selftest_last_success_timestamp_seconds") == 0.0
+    metrics.selftest_ended("success", 4.0)
+    assert figure("dialin_selftest_runs_total", result="success") == 1.0
+    assert (figure("dialin_selftest_last_success_timestamp_seconds") or 0.0) > 1e9
+    assert figure("dialin_selftest_duration_seconds_sum") == 34.0
