@@ -2,8 +2,8 @@
 """Whom one leg talks to: the address and port that SDP named, and nobody else.
 
 With the setting `sdp` the sockets are connected at once, so that the kernel drops all others. With
-`same-ip` the port is learnt first (`latch`). What is heard and sent is left to `receiver` and
-`sender`.
+`same-ip` the port is learnt first (`latch`), with SRTP from authentic packets only. What is heard
+and sent is left to `receiver` and `sender`.
 """
 
 from __future__ import annotations
@@ -113,7 +113,8 @@ class Association:
         if host != self._remote[0]:
             self._receiver.dropped_source += 1
             return None
-        header = self._receiver.parse(packet)
+        clear = self._receiver.unprotect(packet)
+        header = None if clear is None else self._receiver.parse(clear)
         if header is None or header.payload_type != self._payload_type or self._learner is None:
             return None
         return self._learner.hear(port, header, now)

@@ -15,10 +15,12 @@ from dialin.media.ports import PortPair
 from dialin.media.receiver import Receiver
 from dialin.media.reports import FIRST_REPORT_S, REPORT_EACH_S
 from dialin.media.sender import Sender
+from dialin.media.srtp import LegSrtp
 from dialin.media.stream import OutgoingStream
 from dialin.media.surroundings import Surroundings
+from dialin.wire.sdes import SrtpKeys
 
-LOOK_EACH_S = 2.0
+LOOK_EACH_S = 3.0
 """How often a leg looks whether its far end still lives."""
 
 
@@ -33,10 +35,11 @@ class Leg:
         media_timeout_s: float,
         learns_port: bool,
     ) -> None:
-        outgoing = OutgoingStream(pair.rtp.send)
+        self._srtp = LegSrtp()
+        outgoing = OutgoingStream(pair.rtp.send, self._srtp)
         self.pair = pair
         self.bridge: Bridge | None = None
-        self.receiver = Receiver(pair, surroundings)
+        self.receiver = Receiver(pair, surroundings, self._srtp)
         self.sender = Sender(outgoing, surroundings.diary())
         self._association = Association(
             pair, self.receiver, outgoing, surroundings, learns_port=learns_port
@@ -63,6 +66,7 @@ class Leg:
         if former is not None and former.codec is not settings.codec:
             self.sender.stop()
         self._alive_at = now
+        self._secure(settings.srtp)
         self._association.tune(settings, now)
         self.receiver.tune(settings)
         self.sender.tune(settings)
@@ -124,6 +128,7 @@ class Leg:
             unexpected=receiver.unexpected,
             refused=receiver.refused + sent.refused,
             unsent=sent.unsent,
+            srtp_failed=self._srtp.failed,
         )
 
     def close(self, now: float) -> None:
@@ -132,6 +137,14 @@ class Leg:
         self.sender.close()
         self._association.close()
         self._diary.close()
+
+    def _secure(self, keys: SrtpKeys | None) -> None:
+        """Encrypt, and believe, by these keys. Who has new ones may be another machine."""
+        sends_anew, receives_anew = self._srtp.tune(keys)
+        if sends_anew:
+            self.sender.stream.begin_anew()
+        if receives_anew:
+            self.receiver.stream.unlock()
 
     def _begin(self, request: int, programme: Programme, now: float) -> None:
         self.sender.stop()

@@ -9,6 +9,7 @@ fit is a bug and ends the connection. Sockets, and what the values mean, are lef
 
 from __future__ import annotations
 
+import base64
 import json
 from collections.abc import Callable
 from dataclasses import dataclass, field, fields
@@ -17,6 +18,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from dialin.errors import DialinError
 from dialin.events import Codec, DigitSource
+from dialin.wire.sdes import SrtpKeys, Suite
 
 if TYPE_CHECKING:  # the worker process has no use for session descriptions
     from dialin.wire.sdp import RemoteMedia
@@ -73,6 +75,8 @@ class LegSettings:
     """Listen for DTMF tones too. Works with G.711 only, and costs much more than anything else."""
     sends: bool = True
     """False while the far end holds us: no RTP goes out, and its silence is no fault."""
+    srtp: SrtpKeys | None = None
+    """The keys of both directions; None where the audio is in the clear."""
 
     @classmethod
     def toward(cls, remote: RemoteMedia, *, in_band_digits: bool) -> LegSettings:
@@ -86,6 +90,7 @@ class LegSettings:
             telephone_event=remote.telephone_event,
             in_band_digits=in_band_digits,
             sends=remote.direction in ("sendrecv", "recvonly"),
+            srtp=remote.srtp,
         )
 
 
@@ -112,7 +117,9 @@ class LegStatistics:
     refused: int = 0
     """Times the far host said that nobody listens (ICMP)."""
     unsent: int = 0
-    """Packets that the kernel did not take."""
+    """Packets that the kernel did not take, or SRTP, which takes no sequence number twice."""
+    srtp_failed: int = 0
+    """Packets that SRTP did not authenticate: false, in the clear, or heard before."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -329,6 +336,9 @@ class _Types:
         "Codec": Codec,
         "Codec | None": lambda value: None if value is None else Codec(value),
         "DigitSource": DigitSource,
+        "Suite": Suite,
+        "bytes": lambda value: base64.b64decode(value, validate=True),
+        "SrtpKeys | None": lambda value: None if value is None else _build(SrtpKeys, value),
         "LegSettings": lambda value: _build(LegSettings, value),
         "LegStatistics": lambda value: _build(LegStatistics, value),
     }
@@ -353,11 +363,13 @@ def decode(data: bytes) -> Message:
 
 
 def _plain(value: Any) -> dict[str, Any]:
-    return {
-        each.name: _plain(inner) if isinstance(inner, LegSettings | LegStatistics) else inner
-        for each in fields(value)
-        for inner in (getattr(value, each.name),)
-    }
+    return {each.name: _plain_value(getattr(value, each.name)) for each in fields(value)}
+
+
+def _plain_value(value: Any) -> Any:
+    if isinstance(value, LegSettings | LegStatistics | SrtpKeys):
+        return _plain(value)
+    return base64.b64encode(value).decode() if isinstance(value, bytes) else value
 
 
 def _build(kind: type[Any], values: dict[str, Any]) -> Any:

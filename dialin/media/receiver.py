@@ -15,6 +15,7 @@ from dialin.media.ports import PortPair
 from dialin.media.relay import Relay
 from dialin.media.reports import Reporter
 from dialin.media.sockets import PACKET_BYTES
+from dialin.media.srtp import LegSrtp
 from dialin.media.stream import IncomingStream, Order
 from dialin.media.surroundings import Surroundings
 from dialin.wire import rtcp, rtp
@@ -23,15 +24,16 @@ from dialin.wire import rtcp, rtp
 class Receiver(Lane):
     """Takes one leg's packets, whoever they are for."""
 
-    def __init__(self, pair: PortPair, surroundings: Surroundings) -> None:
+    def __init__(self, pair: PortPair, surroundings: Surroundings, srtp: LegSrtp) -> None:
         self.stream = IncomingStream()
         super().__init__(pair.rtp.fileno(), surroundings.leg, self.stream, surroundings.scratch)
-        self.reporter = Reporter(pair.rtcp, surroundings)
+        self.reporter = Reporter(pair.rtcp, surroundings, srtp)
         self.relay: Relay | None = None
         """Where audio goes while the leg is bridged."""
         self.dropped_source = 0
         self.malformed = 0
         self.unexpected = 0
+        self._srtp = srtp
         self._settings: LegSettings | None = None
         self._ear = DigitEar()
         self._tell = surroundings.tell
@@ -45,6 +47,10 @@ class Receiver(Lane):
     def has_fed_since(self, time: float) -> bool:
         """Whether there was audio for the bridge. Late packets count: the source is back."""
         return self.relay is not None and self.relay.is_open and self.heard_at > time
+
+    def unprotect(self, packet: memoryview) -> memoryview | None:
+        """A packet of the far end in the clear; None, and counted, when SRTP says it is not."""
+        return self._srtp.unprotect(packet)
 
     def parse(self, packet: memoryview) -> rtp.RtpHeader | None:
         """The header of a packet; None, and counted, when it is no RTP."""
@@ -62,6 +68,11 @@ class Receiver(Lane):
         if rtcp.is_rtcp(packet):  # RFC 5761: some multiplex without asking
             self.reporter.hear(packet, now)
             return
+        clear = self.unprotect(packet)
+        if clear is not None:
+            self._hear_rtp(clear, now)
+
+    def _hear_rtp(self, packet: memoryview, now: float) -> None:
         header, settings = self.parse(packet), self._settings
         if header is None or settings is None:
             return
@@ -100,6 +111,8 @@ class Receiver(Lane):
         relay = self.relay
         if (
             relay is not None
+            and not self._srtp.is_on
+            and not relay.sink.srtp.is_on
             and not self._ear.hears_tones
             and not header.marker
             and header.payload_length == length - rtp.HEADER_BYTES

@@ -11,10 +11,11 @@ import secrets
 import socket
 
 from dialin.media.sockets import PACKET_BYTES
+from dialin.media.srtp import LegSrtp
 from dialin.media.stream import IncomingStream, OutgoingStream
 from dialin.media.surroundings import Surroundings
 from dialin.wire import rtcp
-from dialin.wire.rtp import Buffer, MalformedPacket
+from dialin.wire.rtp import MalformedPacket
 
 FIRST_REPORT_S = 2.5
 REPORT_EACH_S = 5.0
@@ -24,13 +25,14 @@ REPORT_EACH_S = 5.0
 class Reporter:
     """Writes and reads the reports of one leg."""
 
-    def __init__(self, udp: socket.socket, surroundings: Surroundings) -> None:
+    def __init__(self, udp: socket.socket, surroundings: Surroundings, srtp: LegSrtp) -> None:
         self.owner = surroundings.leg
         """The number of the leg."""
         self.heard_at = float("-inf")
         """When the far end gave its last sign of life here."""
         self.malformed = 0
         self._udp = udp
+        self._srtp = srtp
         self._scratch = surroundings.scratch
         self._cname = secrets.token_urlsafe(12)  # RFC 7022 §4.2: at least 96 random bits, a leg
         self._last_sender_report = 0
@@ -42,10 +44,13 @@ class Reporter:
             length = self._udp.recv_into(self._scratch.packet)
             self.hear(self._scratch.views[length], now)
 
-    def hear(self, datagram: Buffer, now: float) -> None:
+    def hear(self, datagram: memoryview, now: float) -> None:
         """Take in what the far end reports."""
+        compound = self._srtp.unprotect_rtcp(datagram)
+        if compound is None:
+            return
         try:
-            packets = rtcp.parse_compound(datagram) if len(datagram) < PACKET_BYTES else ()
+            packets = rtcp.parse_compound(compound) if len(compound) < PACKET_BYTES else ()
         except MalformedPacket:
             packets = ()
         if not packets:
@@ -60,20 +65,22 @@ class Reporter:
         """Send one compound packet: SR or RR, then the CNAME."""
         blocks = self._blocks(incoming, now)
         report: rtcp.Packet
-        if outgoing.packets:
+        packets = outgoing.packets - outgoing.packets_before
+        if packets:
             report = rtcp.SenderReport(
                 outgoing.ssrc,
                 rtcp.ntp_time(now),
                 outgoing.clock(now),
-                outgoing.packets,
+                packets,
                 outgoing.octets,
                 blocks,
             )
         else:
             report = rtcp.ReceiverReport(outgoing.ssrc, blocks)
         name = rtcp.SourceDescription(outgoing.ssrc, self._cname)
+        compound = self._srtp.protect_rtcp(rtcp.compound([report, name]))
         with contextlib.suppress(OSError):
-            self._udp.send(rtcp.compound([report, name]))
+            self._udp.send(compound)
 
     def _blocks(self, incoming: IncomingStream, now: float) -> tuple[rtcp.ReportBlock, ...]:
         if incoming.ssrc is None:

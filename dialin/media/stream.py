@@ -14,6 +14,7 @@ from enum import Enum, auto
 from typing import Protocol
 
 from dialin.media.playout import CLOCK_HZ, FRAME_UNITS, Frame
+from dialin.media.srtp import LegSrtp
 from dialin.wire import rtp
 
 SSRC_LOCK_S = 0.2
@@ -21,7 +22,7 @@ SSRC_LOCK_S = 0.2
 CONTIGUOUS_S = 0.06
 """Own frames that follow each other within this differ by exactly one frame's timestamp."""
 
-Transmit = Callable[[memoryview | bytes], object]
+Transmit = Callable[[bytes], object]
 
 
 class Feeder(Protocol):
@@ -109,44 +110,69 @@ class OutgoingStream:
         "feeder",
         "octets",
         "packets",
+        "packets_before",
         "payload_type",
         "refused",
         "sent_at",
         "sequence",
         "speaker",
+        "srtp",
         "ssrc",
         "timestamp",
         "transmit",
         "unsent",
     )
 
-    def __init__(self, transmit: Transmit) -> None:
+    def __init__(self, transmit: Transmit, srtp: LegSrtp) -> None:
         self.transmit = transmit
+        self.srtp = srtp
+        """How packets are encrypted, if they are."""
         self.fd: int | None = None
         """The socket, once it is connected; until then only `transmit` knows where to send."""
         self.feeder: Feeder | None = None
         """What else may send in our name while the leg is bridged."""
         self.payload_type = 0
         self.event_type = 0
-        # RFC 3550 §5.1 wants all three random. RFC 3711 §3.3.1 is why sequence numbers start in
-        # the lower half: a receiver that misses the first wrap cannot guess the rollover counter.
-        self.ssrc = secrets.randbits(32)
-        self.sequence = secrets.randbits(15)
+        self._draw_numbers()
         self.timestamp = secrets.randbits(32)
         self.sent_at = 0.0
         """When the packet with `timestamp` was due."""
         self.speaker: object | None = None
         """Who sent last: the relay of a bridge, or the leg itself."""
         self.packets = 0
+        self.packets_before = 0
+        """How many of them had another SSRC."""
         self.octets = 0
+        """Of payload, with this SSRC."""
         self.refused = 0
         self.unsent = 0
+
+    def _draw_numbers(self) -> None:
+        """RFC 3550 §5.1 wants them random, and the first timestamp as well.
+
+        RFC 3711 §3.3.1 is why sequence numbers start in the lower half: a receiver that misses the
+        first wrap cannot guess the rollover counter.
+        """
+        self.ssrc = secrets.randbits(32)
+        self.sequence = secrets.randbits(15)
 
     def turn(self, transmit: Transmit, fd: int | None) -> None:
         """Send another way from now on."""
         if self.feeder:
             self.feeder.close_lane()
         self.transmit, self.fd = transmit, fd
+
+    def begin_anew(self) -> None:
+        """Be another stream from now on: the rollover counter of a new key begins with it.
+
+        What has fed the stream finds its place in it as after silence.
+        """
+        if self.feeder:
+            self.feeder.close_lane()
+        self._draw_numbers()
+        self.packets_before, self.octets = self.packets, 0  # RFC 3550 §6.4.1
+        if self.speaker is not None:
+            self.speaker = self
 
     def settle(self) -> None:
         """Be up to date with what the feeder has sent."""
@@ -189,10 +215,16 @@ class OutgoingStream:
         )
         self.put(packet, len(frame.payload))
 
-    def put(self, packet: memoryview | bytes, payload_length: int) -> None:
-        """Hand one packet to the kernel."""
+    def put(self, packet: bytes, payload_length: int) -> None:
+        """Hand one packet to the kernel, encrypted if that is agreed."""
         self.packets += 1
         self.octets += payload_length
+        if self.srtp.is_on:
+            protected = self.srtp.protect(packet)
+            if protected is None:
+                self.unsent += 1
+                return
+            packet = protected
         try:
             self.transmit(packet)
         except OSError as failure:

@@ -8,6 +8,7 @@ import errno
 import pytest
 
 from dialin.media.playout import Frame
+from dialin.media.srtp import LegSrtp
 from dialin.media.stream import SSRC_LOCK_S, IncomingStream, Order, OutgoingStream
 from dialin.wire import rtp
 from dialin.wire.rtp import RtpHeader
@@ -76,14 +77,14 @@ class TestIncoming:
 
 class TestOutgoing:
     def test_it_begins_anywhere_but_not_near_the_wrap(self) -> None:
-        streams = [OutgoingStream(lambda _: None) for _ in range(20)]
+        streams = [OutgoingStream(lambda _: None, LegSrtp()) for _ in range(20)]
         assert len({stream.ssrc for stream in streams}) == 20
         assert len({stream.timestamp for stream in streams}) == 20
         assert len({stream.sequence for stream in streams}) > 10
         assert max(stream.sequence for stream in streams) < 0x8000  # RFC 3711 §3.3.1
 
     def test_own_frames_are_one_frame_apart_whatever_the_pace_of_the_worker(self) -> None:
-        stream = OutgoingStream(lambda _: None)
+        stream = OutgoingStream(lambda _: None, LegSrtp())
         headers = sent_by(stream)
         for now in (1.0, 1.021, 1.04, 1.063):
             stream.send_frame(FRAME, self, now)
@@ -95,7 +96,7 @@ class TestOutgoing:
         ]
 
     def test_after_a_pause_the_timestamp_has_gone_on(self) -> None:
-        stream = OutgoingStream(lambda _: None)
+        stream = OutgoingStream(lambda _: None, LegSrtp())
         headers = sent_by(stream)
         for now in (1.0, 3.0):
             stream.send_frame(FRAME, self, now)
@@ -103,7 +104,7 @@ class TestOutgoing:
         assert headers[1].sequence == rtp.uint16_add(headers[0].sequence, 1)
 
     def test_another_speaker_never_goes_back_in_time(self) -> None:
-        stream = OutgoingStream(lambda _: None)
+        stream = OutgoingStream(lambda _: None, LegSrtp())
         headers = sent_by(stream)
         stream.send_frame(FRAME, "one", 1.0)
         stream.send_frame(FRAME, "another", 1.001)
@@ -123,11 +124,11 @@ class TestOutgoing:
         def fail(_packet: memoryview | bytes) -> None:
             raise failure
 
-        stream = OutgoingStream(fail)
+        stream = OutgoingStream(fail, LegSrtp())
         stream.send_frame(FRAME, self, 1.0)
         assert (stream.refused, stream.unsent) == figures
 
     def test_its_clock_goes_on_between_packets(self) -> None:
-        stream = OutgoingStream(lambda _: None)
+        stream = OutgoingStream(lambda _: None, LegSrtp())
         stream.send_frame(FRAME, self, 1.0)
         assert rtp.uint32_add(stream.clock(1.5), -stream.timestamp) == 4000

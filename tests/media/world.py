@@ -106,6 +106,10 @@ class FarEnd:
         self.ssrc = ssrc
         self.sequence = sequence
         self.timestamp = 50_000
+        self.seal: Callable[[bytes], bytes] = bytes
+        """What it does to a packet of RTP before it sends it."""
+        self.unseal: Callable[[bytes], bytes] = bytes
+        """What it does to what comes."""
 
     @property
     def port(self) -> int:
@@ -142,7 +146,7 @@ class FarEnd:
             timestamp=self.timestamp,
             ssrc=self.ssrc,
         )
-        self.send_raw(port, packet)
+        self.send_raw(port, self.seal(packet))
 
     def send_raw(self, port: int, datagram: bytes) -> None:
         self.rtp.sendto(datagram, ("::1" if ":" in self.host else HOST, port))
@@ -172,6 +176,7 @@ class FarEnd:
         try:
             while True:
                 data, source = self.rtp.recvfrom(2048)
+                data = self.unseal(data)
                 header = rtp.parse(data)
                 payload = data[header.payload_offset :][: header.payload_length]
                 yield Heard(header, payload, source)
