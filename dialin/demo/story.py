@@ -37,6 +37,13 @@ LOUD_ENOUGH = 500.0
 """Peak amplitude of a tone that is meant to be heard, in 16-bit samples."""
 
 
+PHONE_STEPS = {
+    phone.Step.ANSWERED: "the call was answered",
+    phone.Step.SOUND_HEARD: "the caller hears the prompt",
+}
+"""What the phone tells while the call goes on."""
+
+
 class Story:
     """Steps that were or were not seen."""
 
@@ -51,64 +58,67 @@ class Story:
 
 
 async def tell(conference: Conference, registry: Registry, at: Listen, record: Path | None) -> int:
-    """Place a call to the service, tell what happens, return the exit status."""
+    """Place a call to the service, tell what happens as it does, return the exit status."""
     story = Story()
     click.echo(f"A caller dials sip:dialin@{at.host}:{at.port} …")
-    done = threading.Event()
-    calling = asyncio.create_task(
-        asyncio.to_thread(
-            phone.place_call,
-            at.host,
-            at.port,
-            "dialin",
-            own_host=at.host,
-            caller=CALLER,
-            keys=f"{PIN}#",
-            keys_after_s=KEYS_AFTER_S,
-            listen_s=LISTEN_S,
-            talk_tone_hz=TALK_HZ,
-            record=record,
-            hang_up=done,
-        )
-    )
+    enough = threading.Event()
+    calling = asyncio.create_task(call(at, record, story, enough))
     try:
-        member = await seen_in_room(conference)
-        in_room = await label_in_room(registry)
-        sounds = await tones_of(conference, member) if member else None
+        await watch(conference, registry, story)
     finally:
-        done.set()
+        enough.set()
         report = await calling
+    for step, text in PHONE_STEPS.items():
+        if step not in report.steps:
+            story.saw(text, False)
+    window = max(0.0, report.lasted_s - LISTEN_FOR_S)
+    story.saw("the caller heard the chime", report.heard.has_tone(CHIME_HZ, window))
     is_gone = await came_true(conference, lambda: not conference.members(PIN), GONE_WITHIN_S)
-
-    seconds = report.answered_after_s
-    story.saw(
-        "the call was answered" + (f" after {seconds:.2f} s" if seconds else ""), bool(seconds)
-    )
-    first = report.heard.first_sound_s
-    story.saw(
-        "the caller heard the prompt" + (f" {first:.2f} s later" if first is not None else ""),
-        first is not None and report.heard.sounding_s(0, KEYS_AFTER_S) > 1,
-    )
-    story.saw("the PIN was keyed as tones and accepted", member is not None)
-    story.saw(
-        f"the room's list shows {member.reading.name!r}"
-        if member
-        else "the room's list shows them",
-        member is not None and member.reading.name == LABEL,
-    )
-    story.saw(f"the API shows the caller in the room as {LABEL!r}", in_room == LABEL)
-    said, heard = sounds or (0.0, 0.0)
-    story.saw(f"the room hears the caller's tone of {TALK_HZ:.0f} Hz", said > LOUD_ENOUGH)
-    story.saw(f"the room sends its chime of {CHIME_HZ} Hz", heard > 0)
-    story.saw(
-        "the caller hears the chime",
-        report.heard.has_tone(CHIME_HZ, max(0.0, report.lasted_s - LISTEN_FOR_S)),
-    )
     story.saw("after hanging up nobody is left in the room", is_gone and not len(registry))
     if record:
         click.echo(f"What the caller heard is in {record}.")
     click.echo("The call went as it should." if story.is_true else "The call did not go right.")
     return 0 if story.is_true else 1
+
+
+async def call(
+    at: Listen, record: Path | None, story: Story, enough: threading.Event
+) -> phone.CallReport:
+    """The phone's part; it runs in a thread of its own."""
+    loop = asyncio.get_running_loop()
+
+    def on_step(step: phone.Step) -> None:
+        if text := PHONE_STEPS.get(step):
+            loop.call_soon_threadsafe(story.saw, text, True)
+
+    return await asyncio.to_thread(
+        phone.place_call,
+        at.host,
+        at.port,
+        "dialin",
+        own_host=at.host,
+        caller=CALLER,
+        keys=f"{PIN}#",
+        keys_after_s=KEYS_AFTER_S,
+        listen_s=LISTEN_S,
+        talk_tone_hz=TALK_HZ,
+        record=record,
+        on_step=on_step,
+        hang_up=enough,
+    )
+
+
+async def watch(conference: Conference, registry: Registry, story: Story) -> None:
+    """What the room and the operator see of it."""
+    member = await seen_in_room(conference)
+    story.saw("the PIN, keyed as tones, was accepted: somebody joins the room", member is not None)
+    name = member.reading.name if member else ""
+    story.saw(f"the room's list shows {name!r}", name == LABEL)
+    label = await label_in_room(registry)
+    story.saw(f"the API shows {label!r} in the room", label == LABEL)
+    said, heard = await tones_of(conference, member) if member else (0.0, 0.0)
+    story.saw(f"the room hears the caller's tone of {TALK_HZ:.0f} Hz", said > LOUD_ENOUGH)
+    story.saw(f"the room sends its chime of {CHIME_HZ} Hz", heard > 0)
 
 
 async def seen_in_room(conference: Conference) -> Member | None:

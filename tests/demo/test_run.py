@@ -42,7 +42,7 @@ async def test_a_story_that_is_not_true_is_not_told_as_if_it_were(
     status = await run.demonstrate(ANYWHERE, ANYWHERE, None, call=True, record=None)
     told = capsys.readouterr().out
     assert status == 1
-    assert "FAIL  the PIN was keyed as tones and accepted" in told
+    assert "FAIL  the PIN, keyed as tones, was accepted" in told
     assert "did not go right" in told
 
 
