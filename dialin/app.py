@@ -31,6 +31,7 @@ from dialin.events import UNKNOWN_NUMBER, CallError
 from dialin.ivr import PinRules
 from dialin.log import call_context
 from dialin.media.embedded import EmbeddedEngine
+from dialin.media.srtp import usable_suites
 from dialin.pin import PinDesk
 from dialin.providers import contact_user, make_registrations, readiness_of
 from dialin.registry import Registry
@@ -57,9 +58,8 @@ POLL_S = 5.0
 CERTIFICATES_EVERY_S = 60.0
 """How often renewed certificates are looked for."""
 ANYWHERE = ("0.0.0.0/0", "::/0")
-MEDIA_SUITES: tuple[Suite, ...] = ()
-"""What the media plane can encrypt audio with, best first. Nothing yet: so whatever the settings
-say of encryption works as `off`, and `settings.unbuilt` refuses what would not be true."""
+MEDIA_SUITES: tuple[Suite, ...] = usable_suites()
+"""What the media plane can encrypt audio with, best first."""
 PHONE_PORTS = 40
 """For the calls of our own phone."""
 QUARANTINE_S = 10.0
@@ -139,7 +139,7 @@ def make_trunk(name: str, trunk: TrunkSettings, contact: str = "") -> Trunk:
         caller_from=trunk.caller_from,
         region=trunk.region,
         media_networks=media_networks(trunk),
-        encryption=encryption(trunk.media_encryption),
+        encryption=Encryption(trunk.media_encryption),
         contact_user=contact,
     )
 
@@ -180,16 +180,11 @@ def media_networks(trunk: TrunkSettings) -> Sequence[str]:
     return [str(network) for network in trunk.media_networks or trunk.allowed_sources]
 
 
-def encryption(policy: str) -> Encryption:
-    """What is done about a policy of the settings: all of it, once the media plane has SRTP."""
-    return Encryption(policy) if MEDIA_SUITES else Encryption.OFF
-
-
 def voice_encryption(server: BbbServerSettings) -> Encryption:
-    """The same towards FreeSWITCH, where `prefer` is for keys that the way there keeps secret."""
+    """What is wanted of FreeSWITCH; `prefer` is for keys that the way there keeps secret."""
     is_secret = server.voice_transport == "tls" or server.voice_allow_insecure_sdes
     is_idle_wish = server.voice_encryption == "prefer" and not is_secret
-    return Encryption.OFF if is_idle_wish else encryption(server.voice_encryption)
+    return Encryption.OFF if is_idle_wish else Encryption(server.voice_encryption)
 
 
 class CountedApi:

@@ -11,7 +11,7 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, cast
-from unittest.mock import Mock, patch
+from unittest.mock import Mock
 
 import aiohttp
 import pytest
@@ -128,16 +128,6 @@ def test_audio_comes_from_where_the_trunk_says_or_from_a_provider_we_log_in_with
     assert trunk.media_networks == networks
 
 
-@pytest.mark.parametrize("policy", ["off", "prefer"])
-def test_until_media_can_encrypt_every_policy_works_as_off(policy: str) -> None:
-    told = settings(
-        {"trunks.lab.media_encryption": policy, "bbb_servers.main.voice_encryption": policy}
-    )
-    assert app.make_trunk("lab", told.trunks["lab"]).encryption is Encryption.OFF
-    assert app.make_voice_servers(told)["main"].encryption is Encryption.OFF
-    assert app.make_policy(told).suites == ()
-
-
 @pytest.mark.parametrize(
     ("changes", "trunk", "voice"),
     [
@@ -169,14 +159,13 @@ def test_until_media_can_encrypt_every_policy_works_as_off(policy: str) -> None:
         ),
     ],
 )
-def test_once_media_can_encrypt_the_settings_have_their_say(
+def test_the_settings_say_what_is_encrypted(
     changes: dict[str, Any], trunk: Encryption, voice: Encryption
 ) -> None:
     told = settings(changes)
-    with patch.object(app, "MEDIA_SUITES", tuple(Suite)):
-        assert app.make_trunk("lab", told.trunks["lab"]).encryption is trunk
-        assert app.make_voice_servers(told)["main"].encryption is voice
-        assert app.make_policy(told).suites == tuple(Suite)
+    assert app.make_trunk("lab", told.trunks["lab"]).encryption is trunk
+    assert app.make_voice_servers(told)["main"].encryption is voice
+    assert app.make_policy(told).suites == tuple(Suite)
 
 
 def test_the_number_called_may_stand_in_a_header_of_the_providers_own() -> None:

@@ -165,8 +165,7 @@ class TrunkSettings(Section):
     media_encryption: Encryption = Field(
         default="prefer",
         description="Audio to the provider. `require`: SRTP, and calls without it are refused. "
-        "`prefer`: SRTP where the provider offers it. `off`: in the clear. This version has no "
-        "SRTP yet: `prefer` works as `off`, and `require` refuses to start.",
+        "`prefer`: SRTP where the provider offers it. `off`: in the clear.",
     )
     allow_insecure_sdes: bool = Field(
         default=False,
@@ -329,8 +328,7 @@ class BbbServerSettings(Section):
     voice_encryption: Encryption = Field(
         default="prefer",
         description="Audio to FreeSWITCH. `require`: SRTP or no call. `prefer`: SRTP where "
-        "`voice_transport` keeps its keys safe. `off`: in the clear. This version has no SRTP yet: "
-        "`prefer` works as `off`, and `require` refuses to start.",
+        "`voice_transport` keeps its keys safe and FreeSWITCH takes it. `off`: in the clear.",
     )
     voice_allow_insecure_sdes: bool = Field(
         default=False,

@@ -13,8 +13,6 @@ from dialin import presets
 from dialin.settings.model import Settings
 from dialin.settings.problems import Problem, SettingsError
 
-IN_CLEAR = 'Use "prefer" or "off" if audio in the clear is acceptable here.'
-
 
 def refuse_unbuilt(settings: Settings) -> None:
     """Raise SettingsError if something is set that this version cannot do."""
@@ -23,28 +21,12 @@ def refuse_unbuilt(settings: Settings) -> None:
         raise SettingsError(*problems)
 
 
-def trunk_srtp(settings: Settings) -> Iterator[Problem]:
-    """Encrypted audio with a provider; `prefer` works as `off` until it is there."""
-    for name, trunk in settings.trunks.items():
-        if trunk.media_encryption == "require":
-            setting = f"trunks.{name}.media_encryption"
-            yield Problem(setting, "", "this version cannot promise encrypted audio.", IN_CLEAR)
-
-
 def session_timers(settings: Settings) -> Iterator[Problem]:
     """Asking whether the provider is still there; `true` works as `false` until it is built."""
     for name, trunk in settings.trunks.items():
         if not isinstance(trunk.session_timers, bool):
             setting = f"trunks.{name}.session_timers"
             yield Problem(setting, "", "this version has no session timers.", "Remove it.")
-
-
-def voice_srtp(settings: Settings) -> Iterator[Problem]:
-    """Encrypted audio with FreeSWITCH; `prefer` works as `off` until it is there."""
-    for name, server in settings.bbb_servers.items():
-        if server.voice_encryption == "require":
-            setting = f"bbb_servers.{name}.voice_encryption"
-            yield Problem(setting, "", "this version cannot promise encrypted audio.", IN_CLEAR)
 
 
 def livekit(settings: Settings) -> Iterator[Problem]:
@@ -73,9 +55,7 @@ def unsupported_presets(settings: Settings) -> Iterator[Problem]:
 
 
 UNBUILT: tuple[Callable[[Settings], Iterator[Problem]], ...] = (
-    trunk_srtp,
     session_timers,
-    voice_srtp,
     livekit,
     unsupported_presets,
 )

@@ -129,6 +129,7 @@ class Metrics:
         self._dropped.labels(leg, "other-source").inc(figures.dropped_source)
         self._dropped.labels(leg, "malformed").inc(figures.malformed)
         self._dropped.labels(leg, "payload-type").inc(figures.unexpected)
+        self._dropped.labels(leg, "srtp").inc(figures.srtp_failed)
         self._jitter.labels(leg).observe(figures.jitter_ms / 1000)
 
     def watch_calls(self, calls: LiveCalls, rooms: Servers) -> None:

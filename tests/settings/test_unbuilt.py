@@ -22,7 +22,14 @@ def test_what_is_built_is_not_refused() -> None:
     refuse_unbuilt(settings(REGISTER))
     refuse_unbuilt(settings({"trunks.lab.transport": "tcp", "trunks.lab.preset": "voipms"}))
     refuse_unbuilt(
-        settings({"trunks.lab.transport": "tls", "bbb_servers.main.voice_transport": "tls"})
+        settings(
+            {
+                "trunks.lab.transport": "tls",
+                "trunks.lab.media_encryption": "require",
+                "bbb_servers.main.voice_transport": "tls",
+                "bbb_servers.main.voice_encryption": "require",
+            }
+        )
     )
 
 
@@ -30,19 +37,8 @@ def test_what_is_built_is_not_refused() -> None:
     ("changes", "sentence"),
     [
         (
-            {"trunks.lab.media_encryption": "require", "trunks.lab.allow_insecure_sdes": True},
-            "trunks.lab.media_encryption: this version cannot promise encrypted audio.",
-        ),
-        (
             {"trunks.lab.session_timers": 1800},
             "trunks.lab.session_timers: this version has no session timers.",
-        ),
-        (
-            {
-                "bbb_servers.main.voice_encryption": "require",
-                "bbb_servers.main.voice_allow_insecure_sdes": True,
-            },
-            "bbb_servers.main.voice_encryption: this version cannot promise encrypted audio.",
         ),
         (
             {"bbb_servers.main.bridge": "livekit"},

@@ -113,6 +113,7 @@ def test_a_legs_figures_are_added_when_it_ends(metrics: Metrics) -> None:
         dropped_source=5,
         malformed=6,
         unexpected=7,
+        srtp_failed=8,
     )
     metrics.leg_ended("trunk", leg)
     metrics.leg_ended("trunk", leg)
@@ -121,7 +122,8 @@ def test_a_legs_figures_are_added_when_it_ends(metrics: Metrics) -> None:
     assert figure(metrics, "dialin_rtp_packets_total", leg="trunk", dir="out") == 180
     assert figure(metrics, "dialin_rtp_lost_total", leg="trunk") == 8
     assert figure(metrics, "dialin_rtp_jitter_seconds_sum", leg="trunk") == 0.004
-    for reason, count in {"other-source": 10, "malformed": 12, "payload-type": 14}.items():
+    dropped = {"other-source": 10, "malformed": 12, "payload-type": 14, "srtp": 16}
+    for reason, count in dropped.items():
         assert figure(metrics, "dialin_rtp_dropped_total", leg="trunk", reason=reason) == count
 
 
