@@ -9,7 +9,7 @@ bound, and its registrations stay.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from contextlib import AsyncExitStack
 from functools import partial
 from pathlib import Path
@@ -29,17 +29,16 @@ from dialin.check.local import (
 from dialin.check.running import Running, look_for_service, service_is_ready
 from dialin.check.servers import ServerCheck, Trial
 from dialin.check.steps import Finding, Result, Sheet, Step, fail, ok, warn
-from dialin.check.trunks import Account, Line, TrunkCheck
+from dialin.check.trunks import Line, TrunkCheck
 from dialin.check.ways import Ways, opened_ways
 from dialin.errors import OperatorError
 from dialin.names import Names
+from dialin.providers import contact_user, make_account
 from dialin.settings import Loaded, Settings, load, refuse_unbuilt
 from dialin.settings.base import split_host_port
-from dialin.settings.peers import BbbServerSettings, TrunkSettings
+from dialin.settings.peers import BbbServerSettings
 from dialin.settings.problems import SettingsError, locate
 from dialin.settings.sources import is_for_us, secret_files
-from dialin.wire.digest import Algorithm
-from dialin.wire.login import Login
 
 __all__ = ["Result", "Sheet", "Step", "check"]
 
@@ -150,29 +149,11 @@ def _lines(settings: Settings) -> Iterator[Line]:
             transport=trunk.transport.upper(),
             tls=app.tls_target(trunk),
             networks=trunk.allowed_sources,
-            account=_account(trunk) if trunk.mode == "register" else None,
+            account=make_account(trunk, contact_user(name, settings))
+            if trunk.mode == "register"
+            else None,
             advertised=str(advertised) if advertised else None,
         )
-
-
-def _account(trunk: TrunkSettings) -> Account:
-    domain = trunk.home_domain
-    host = f"[{domain}]" if ":" in domain else domain
-    return Account(
-        address=f"sip:{trunk.username}@{host}",
-        registrar=f"sip:{host}",
-        login=Login(
-            trunk.login,
-            trunk.password.get_secret_value() if trunk.password else "",
-            trunk.realm,
-            _algorithms(trunk.digest_algorithms),
-        ),
-        is_single=trunk.single_registration,
-    )
-
-
-def _algorithms(names: Iterable[str]) -> tuple[Algorithm, ...]:
-    return tuple(Algorithm(name.upper()) for name in names)
 
 
 def _server_checks(

@@ -30,7 +30,9 @@ from dialin.wire.agent_events import Replied
 from dialin.wire.asking import Enquiry
 from dialin.wire.flow import Flow
 from dialin.wire.login import CHALLENGES, Login
+from dialin.wire.registration import Account
 from dialin.wire.registration_cause import Cause
+from dialin.wire.uri import SipUri
 from dialin.wire.x509 import MalformedCertificate, not_after
 
 Network: TypeAlias = IPv4Network | IPv6Network
@@ -41,20 +43,6 @@ WIDEST = {4: 16, 6: 32}
 """Prefixes of networks that may well be one provider's; a shorter one holds many strangers."""
 CAUSES = {403: Cause.FORBIDDEN, 404: Cause.UNKNOWN_ACCOUNT, 503: Cause.OVERLOADED}
 """What a registrar's refusal stands for, as far as it is not just any."""
-
-
-@dataclass(frozen=True, slots=True)
-class Account:
-    """What the provider gave us."""
-
-    address: str
-    """Our address at the provider; it may hold a phone number."""
-    registrar: str
-    """The URI that is asked."""
-    login: Login
-    """How we prove who we are."""
-    is_single: bool
-    """Whether it may be registered at one place only."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -185,9 +173,9 @@ class TrunkCheck:
         """Ask for the contacts, with no Contact of ours in it: nothing is changed (§10.2.3)."""
         enquiry = Enquiry(
             method="REGISTER",
-            uri=account.registrar,
-            from_uri=account.address,
-            to_uri=account.address,
+            uri=account.domain_uri,
+            from_uri=account.address_of_record,
+            to_uri=account.address_of_record,
             login=login,
             within_s=ANSWER_WITHIN_S,
         )
@@ -195,20 +183,18 @@ class TrunkCheck:
 
     def _taken(self, account: Account, replied: Replied) -> Finding:
         """The password is right; who is registered?"""
-        try:
-            contacts = len(replied.response.contacts)
-        except PeerError:
-            contacts = 0
-        told = f"The password is right; {counted(contacts, 'contact')} registered."
-        if self._service_runs and not contacts:
+        users = _contact_users(replied)
+        is_ours_there = account.contact_user in users
+        told = f"The password is right; {counted(len(users), 'contact')} registered."
+        if self._service_runs and not is_ours_there:
             return warn(
-                f"{told} The service runs, and the registrar does not know where.",
-                "See the service's log; some registrars do not tell what they know.",
+                f"{told} The service runs, and its own is not among them.",
+                "See the service's log; some registrars tell nobody what they know.",
             )
-        if not self._service_runs and contacts and account.is_single:
+        if account.is_ours_alone and len(users) > is_ours_there:
             return warn(
                 f"{told} The account can be registered once only, and something else is.",
-                "Stop the other one before the service starts.",
+                "Stop the other one; the service removes what is not its own.",
             )
         return ok(told)
 
@@ -267,6 +253,15 @@ def _seen_as(replied: Replied) -> str:
     with suppress(ValueError):  # PeerError is one
         return str(ip_address(replied.response.via.received or ""))
     return ""
+
+
+def _contact_users(replied: Replied) -> tuple[str | None, ...]:
+    """The user parts of the contacts that a registrar lists. PEER-CONTROLLED: not for output."""
+    try:
+        uris = [contact.uri for contact in replied.response.contacts]
+    except PeerError:
+        return ()
+    return tuple(uri.user if isinstance(uri, SipUri) else None for uri in uris)
 
 
 def _holds(networks: Sequence[Network], host: str) -> bool:

@@ -175,6 +175,15 @@ async def test_settings_that_cannot_be_used_are_told_one_by_one(tmp_path: Path) 
     assert any("nonsense" in step["cause"] for step in answer["steps"])
 
 
+async def test_what_this_version_cannot_do_fails_and_the_rest_is_looked_at(tmp_path: Path) -> None:
+    async with stand_ins() as (bbb, voice):
+        file = written(tmp_path, bbb=bbb.url, voice=voice)
+        file.write_text(file.read_text().replace("voice_port", 'bridge = "livekit"\nvoice_port'))
+        steps = told(await invoked("--config", file, "--json"))
+    assert steps["settings"]["cause"].startswith("bbb_servers.main.bridge: this version cannot")
+    assert steps["bbb_servers.main API"]["result"] == "ok"
+
+
 async def test_an_open_file_is_told_as_a_warning_and_as_a_failure(tmp_path: Path) -> None:
     async with stand_ins() as (bbb, voice):
         file = written(tmp_path, bbb=bbb.url, voice=voice)

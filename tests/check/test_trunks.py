@@ -16,7 +16,7 @@ import pytest
 
 from dialin.check import trunks
 from dialin.check.steps import Result, Sheet
-from dialin.check.trunks import Account, Line, TrunkCheck
+from dialin.check.trunks import Line, TrunkCheck
 from dialin.errors import OperatorError
 from dialin.names import Names
 from dialin.sip import Certificate, TlsTarget
@@ -25,6 +25,7 @@ from dialin.wire.agent_events import Replied
 from dialin.wire.flow import Flow
 from dialin.wire.login import Login
 from dialin.wire.message import Headers, Response
+from dialin.wire.registration import Account
 from dialin.wire.x509 import MalformedCertificate
 from tests.check.parts import looked_at, step, ways_from
 from tests.fakes.authority import NAME, Authority
@@ -34,12 +35,8 @@ from tests.fakes.sip_peers import TcpServer, UdpPeer
 from tests.fakes.tls_peers import BlockingServer, TlsServer, old_server, server
 from tests.wire.peers import answer_to
 
-ACCOUNT = Account(
-    address=f"sip:{USER}@{REALM}",
-    registrar=f"sip:{REALM}",
-    login=Login(USER, PASSWORD),
-    is_single=False,
-)
+ACCOUNT = Account(domain=REALM, username=USER, login=Login(USER, PASSWORD), contact_user="dialin-1")
+OURS = "sip:dialin-1@127.0.0.1:5060"
 
 
 def line(
@@ -103,12 +100,12 @@ async def checked(
 @pytest.mark.parametrize("transport", ["UDP", "TCP"])
 async def test_the_password_is_tried_and_no_binding_is_touched(transport: str) -> None:
     async with Registrar() as provider:
-        provider._contacts["sip:service@127.0.0.1:5060"] = None  # type: ignore[assignment]
+        provider._contacts[OURS] = None  # type: ignore[assignment]
         sheet = await checked(line(provider.port, transport), service_runs=True)
         found = step(sheet, "registration")
         assert found.result is Result.OK
         assert found.cause == "The password is right; 1 contact registered."
-        assert provider.contacts == ["sip:service@127.0.0.1:5060"]
+        assert provider.contacts == [OURS]
         assert len(provider.answers) == 1
         for _, request in provider.registers:
             assert "Contact" not in request.headers
@@ -116,10 +113,13 @@ async def test_the_password_is_tried_and_no_binding_is_touched(transport: str) -
             assert request.to.uri_text == f"sip:{USER}@{REALM}"
 
 
-async def test_a_service_that_runs_and_is_not_registered_is_doubtful() -> None:
-    async with Registrar() as provider:
+@pytest.mark.parametrize("others", [frozenset(), frozenset({"crowded"})])
+async def test_a_service_that_runs_and_is_not_registered_is_doubtful(
+    others: frozenset[Fault],
+) -> None:
+    async with Registrar(faults=set(others)) as provider:
         found = step(await checked(line(provider.port), service_runs=True), "registration")
-    assert (found.result, "does not know where" in found.cause) == (Result.WARN, True)
+    assert (found.result, "its own is not among them" in found.cause) == (Result.WARN, True)
 
 
 @pytest.mark.parametrize(("is_single", "result"), [(True, Result.WARN), (False, Result.OK)])
@@ -127,7 +127,7 @@ async def test_an_account_for_one_place_that_is_in_use_is_doubtful(
     is_single: bool, result: Result
 ) -> None:
     async with Registrar(faults={"crowded"}) as provider:
-        trunk = line(provider.port, account=replace(ACCOUNT, is_single=is_single))
+        trunk = line(provider.port, account=replace(ACCOUNT, is_ours_alone=is_single))
         found = step(await checked(trunk), "registration")
     assert found.result is result
     assert ("once only" in found.cause) == is_single
