@@ -51,6 +51,10 @@ class Agenda:
             heapq.heappop(self._heap)
         return self._heap[0][0] if self._heap else None
 
+    def is_due(self, now: float) -> bool:
+        """Whether the worker is to look at all, which it asks at every turn."""
+        return bool(self._heap) and self._heap[0][0] <= now
+
     def take_due(self, now: float) -> Appointment | None:
         """The next appointment whose time has come, if there is one."""
         due = self.next_due()

@@ -130,11 +130,8 @@ class Worker:
                 watcher.on_readable(now)
             except Exception as failure:  # noqa: BLE001 - one poisoned leg harms no other
                 self._fail(watcher.owner, failure, now)
-        while appointment := self.agenda.take_due(now):
-            try:
-                appointment.action(now)
-            except Exception as failure:  # noqa: BLE001 - as above
-                self._fail(appointment.owner, failure, now)
+        if self.agenda.is_due(now):
+            self._keep_appointments(now)
         if self._outbox:
             self._post(now)
         return now
@@ -176,6 +173,13 @@ class Worker:
             self._switchboard.close(self._clock())
         self._epoll.close()
         self._control.close()
+
+    def _keep_appointments(self, now: float) -> None:
+        while appointment := self.agenda.take_due(now):
+            try:
+                appointment.action(now)
+            except Exception as failure:  # noqa: BLE001 - one poisoned leg harms no other
+                self._fail(appointment.owner, failure, now)
 
     def _patience(self) -> float | None:
         """How long there may be nothing to do."""
