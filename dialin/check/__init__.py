@@ -136,7 +136,7 @@ async def _check_others(
 
 async def _trial(stack: AsyncExitStack, settings: Settings, room: str) -> Trial:
     engine = await stack.enter_async_context(app.make_engine(settings))
-    return Trial(room, engine, settings.media.codecs[0])
+    return Trial(room, engine, settings.media.codecs[0], app.MEDIA_SUITES)
 
 
 def _lines(settings: Settings) -> Iterator[Line]:

@@ -28,6 +28,7 @@ from dialin.rooms import Room
 from dialin.sip import RequestFailed
 from dialin.wire.bbbxml import Meeting
 from dialin.wire.flow import Flow
+from dialin.wire.sdes import Suite
 
 CLOCK_MAY_DIFFER_S = 60.0
 CLOCK_WITHIN_S = 5.0
@@ -49,6 +50,8 @@ class Trial:
     """Where its audio comes from."""
     codec: Codec
     """How it is coded."""
+    suites: tuple[Suite, ...] = ()
+    """What it can be encrypted with, best first."""
 
 
 class ServerCheck:
@@ -176,7 +179,9 @@ class ServerCheck:
 
     async def _seat(self, trial: Trial, room: Room) -> Finding:
         """Take a seat, hear whether anything is sent there, and leave it. Raises CallError."""
-        voice = BbbVoice(self._ways.sip, trial.media, {room.server: self._voice}, suites=())
+        voice = BbbVoice(
+            self._ways.sip, trial.media, {room.server: self._voice}, suites=trial.suites
+        )
         async with AsyncExitStack() as undo:
             beside = await trial.media.open(host="127.0.0.1", allowed=["127.0.0.1"])
             undo.push_async_callback(beside.close)
