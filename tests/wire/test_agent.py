@@ -209,6 +209,23 @@ def test_a_request_with_one_wrong_identifier_belongs_to_no_call(
     assert isinstance(bench.last(), Acknowledged)
 
 
+def assert_nothing_is_remembered(bench: Bench) -> None:
+    """No table of the agent has an entry left."""
+    core = bench.agent._core
+    assert (core.legs, core.dialogs, core.half_open) == ({}, {}, set())
+    assert (core.requesters, core.cancellable, len(core.alarms)) == ({}, {}, 0)
+
+
+def test_a_call_each_way_leaves_no_entry_in_any_table() -> None:
+    bench, caller = Bench(), Caller()
+    bench.talk_in(caller)
+    bench.receive(caller.request("BYE", 2))
+    leg, _, _ = bench.talk_out()
+    bench.take(bench.agent.hang_up(leg, bench.now))
+    bench.advance(200.0)
+    assert_nothing_is_remembered(bench)
+
+
 class AnyOrder(RuleBasedStateMachine):
     """Whatever comes in whatever order: nothing raises, each leg ends once, nothing stays."""
 
@@ -304,6 +321,7 @@ class AnyOrder(RuleBasedStateMachine):
         bench.advance(bench.now + 300.0)
         assert (bench.agent.legs, bench.agent.transactions) == (0, 0)
         assert bench.agent.next_deadline() is None
+        assert_nothing_is_remembered(bench)
         ended = [event.leg for event in bench.told(Ended)]
         assert len(ended) == len(set(ended))
         assert set(ended) == {e.leg for e in bench.told(IncomingCall)} | {self.leg_out}

@@ -81,6 +81,7 @@ def test_a_body_without_sdp_says_that_sdp_would_do(kind: str) -> None:
     with pytest.raises(UnsupportedContent) as caught:
         session_description(with_body(multipart(ISUP_PART), kind))
     assert caught.value.header == ("Accept", "application/sdp")
+    assert str(caught.value) == "the body is not application/sdp"
 
 
 def test_a_body_without_a_type_is_not_guessed_at() -> None:
