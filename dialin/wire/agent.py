@@ -30,12 +30,14 @@ from dialin.wire.message import (
     respond_to_malformed,
 )
 from dialin.wire.screening import ACCEPT, ALLOW, refusal
+from dialin.wire.session_expires import SUPPORTED, Timekeeping
 from dialin.wire.timers import Timers
 from dialin.wire.transaction_state import Deliver
 
 MAX_HALF_OPEN = 256
 """Calls to us that may wait for their answer or its ACK: forged INVITEs must not pile up."""
 RETRY_LATER = ("Retry-After", "5")
+AS_ASKED = Timekeeping()
 
 
 class UserAgent:
@@ -128,11 +130,17 @@ class UserAgent:
         return self._core.take_outputs()
 
     def accept(
-        self, leg: str, sdp: bytes, now: float, *, headers: Iterable[tuple[str, str]] = ()
+        self,
+        leg: str,
+        sdp: bytes,
+        now: float,
+        *,
+        headers: Iterable[tuple[str, str]] = (),
+        timekeeping: Timekeeping = AS_ASKED,
     ) -> list[Output]:
         """Answer a caller with 200; Acknowledged or Ended follows."""
         if call := self._incoming(leg):
-            call.accept(sdp, headers, now)
+            call.accept(sdp, headers, timekeeping, now)
         return self._core.take_outputs()
 
     def reject(
@@ -222,7 +230,7 @@ class UserAgent:
             case "INVITE":
                 self._answer(received, 503, now, (RETRY_LATER,))
             case "OPTIONS" if self.takes_calls:
-                self._answer(received, 200, now, (ALLOW, ACCEPT))
+                self._answer(received, 200, now, (ALLOW, ACCEPT, SUPPORTED))
             case "OPTIONS":
                 self._answer(received, 503, now)
             case _:

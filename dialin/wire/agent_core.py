@@ -19,6 +19,7 @@ from dialin.wire.flow import DEFAULT_PORTS, Flow
 from dialin.wire.header import Params, Via
 from dialin.wire.message import Message, Request, Response, response_to
 from dialin.wire.screening import ALLOW
+from dialin.wire.session_expires import SUPPORTED
 from dialin.wire.timers import Timers
 from dialin.wire.transaction import TransactionLayer
 from dialin.wire.transaction_key import MAGIC_COOKIE, TransactionKey
@@ -205,7 +206,7 @@ class AgentCore:
     ) -> tuple[tuple[str, str], ...]:
         """What INVITE and its 2xx say of us: where we are reached and what we understand.
 
-        No Supported: we offer no extension, 100rel and timer among them.
+        100rel is not among it: we send no provisional response reliably.
         """
         if is_sips:  # RFC 5630 §3.1.4: the scheme says TLS, so no transport does
             contact = f"<sips:dialin@{local.host_port}>"
@@ -213,7 +214,7 @@ class AgentCore:
             contact = f"<sip:dialin@{local.host_port}>"
         else:
             contact = f"<sip:dialin@{local.host_port};transport={local.transport.lower()}>"
-        return (("Contact", contact), ALLOW)
+        return (("Contact", contact), ALLOW, SUPPORTED)
 
     def retry_after(self) -> tuple[str, str]:
         """A moment of 0 to 10 s (RFC 3261 §14.2)."""

@@ -43,7 +43,7 @@ class LegEnd:
     status: int | None
     """The final response that ended it, where there was one."""
     cause: str
-    """`bye`, `cancel`, `rejected`, `no-answer`, `no-ack`, `session-refused`,
+    """`bye`, `cancel`, `rejected`, `no-answer`, `no-ack`, `session-refused`, `session-expired`,
     `transaction-timeout` or `transport-lost`."""
 
 

@@ -118,9 +118,9 @@ class OutgoingCallLeg:
         if self._session is None:
             self._give_up(now)
 
-    def unheard(self) -> None:
-        """The called side never acknowledged our answer to its re-INVITE."""
-        self._end("lost", None, "no-ack")
+    def lost(self, status: int | None, cause: str) -> None:
+        """The called side does not acknowledge a re-INVITE's answer, or refresh the session."""
+        self._end("lost", status, cause)
 
     def _progressed(self, response: Response, now: float) -> None:
         self._is_heard = True
@@ -140,7 +140,7 @@ class OutgoingCallLeg:
         session = self._begin_session(response)
         if session is None:
             return
-        self._acknowledge(tag, session, response)
+        self._acknowledge(tag, session, response, now)
         self._drop_early_sessions()
         if self._is_over or self._session:
             session.bye(now)  # it crossed our CANCEL, or another place was faster (§13.2.2.4)
@@ -158,14 +158,14 @@ class OutgoingCallLeg:
         if tag not in self._sessions and len(self._sessions) < MAX_FORKS:
             dialog = Dialog.as_uac(self._invite, response)
             self._sessions[tag] = Session(
-                self._core, self, dialog, self._flow, self._local, early_refusal=491
+                self._core, self, dialog, self._flow, self._local, is_called=False
             )
         return self._sessions.get(tag)
 
-    def _acknowledge(self, tag: str, session: Session, response: Response) -> None:
+    def _acknowledge(self, tag: str, session: Session, response: Response, now: float) -> None:
         """Send the ACK to the Contact of the 2xx, by the route set of the 2xx (§13.2.2.4)."""
         core, dialog = self._core, session.dialog
-        session.confirm(response)
+        session.confirm(response, self._invite.body, now)
         ack = dialog.ack(FIRST_CSEQ, via=core.via(self._local))
         self._acks[tag] = ack, core.way_to(dialog.next_hop(), self._flow)
         core.send(*self._acks[tag])

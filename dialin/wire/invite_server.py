@@ -14,6 +14,7 @@ from dialin.wire.agent_events import By, IncomingCall
 from dialin.wire.content import session_description
 from dialin.wire.dialog import Dialog
 from dialin.wire.session import SDP_TYPE, Session
+from dialin.wire.session_expires import Timekeeping
 
 PROVISIONAL_EVERY_S = 60.0
 """RFC 3261 §13.3.1.1: as often as that, or a proxy on the way may give the INVITE up."""
@@ -32,7 +33,7 @@ class IncomingCallLeg:
         self._is_answered = False
         self._last_provisional: tuple[int, bytes | None]
         dialog = Dialog.as_uas(invite.request, self.local_tag)
-        self._session = Session(core, self, dialog, invite.flow, invite.local, early_refusal=500)
+        self._session = Session(core, self, dialog, invite.flow, invite.local, is_called=True)
         core.legs[self.leg_id] = self
         core.half_open.add(self.leg_id)
         core.cancellable[invite.key] = self
@@ -58,11 +59,19 @@ class IncomingCallLeg:
         """Nobody has answered for a minute."""
         self.provisional(*self._last_provisional, now)
 
-    def accept(self, sdp: bytes, headers: Iterable[tuple[str, str]], now: float) -> None:
+    def accept(
+        self,
+        sdp: bytes,
+        headers: Iterable[tuple[str, str]],
+        timekeeping: Timekeeping,
+        now: float,
+    ) -> None:
         """Take the call. The SDP is our answer, or our offer where the INVITE had none."""
         if not self._is_answered:
             self._answered()
-            self._session.accept(self._invite, sdp, now, headers)
+            self._session.accept_call(
+                self._invite, sdp, now, timekeeping=timekeeping, headers=headers
+            )
 
     def reject(self, status: int, headers: Iterable[tuple[str, str]], now: float) -> None:
         """Refuse the call; does nothing once it is answered."""
@@ -95,9 +104,9 @@ class IncomingCallLeg:
             self._refuse(487, now)
         self._end("peer", None, "bye")
 
-    def unheard(self) -> None:
-        """The caller never acknowledged our answer."""
-        self._end("lost", None, "no-ack")
+    def lost(self, status: int | None, cause: str) -> None:
+        """The caller does not acknowledge an answer of ours, or refresh the session."""
+        self._end("lost", status, cause)
 
     def _refuse(self, status: int, now: float, headers: Iterable[tuple[str, str]] = ()) -> None:
         self._answered()

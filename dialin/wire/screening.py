@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Which requests are refused before anybody looks at what they are about (RFC 3261 §8.2.1-8.2.3).
 
-The method, the scheme of the Request-URI, required extensions, the body. Whether a request belongs
-to a dialog, and whether it came twice, needs memory and is left to `dialin.wire.agent`.
+The method, the scheme of the Request-URI, required extensions, the body, the session's interval.
+Whether a request belongs to a dialog, and whether it came twice, needs memory and is left to
+`dialin.wire.agent`.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ from dataclasses import dataclass
 
 from dialin.wire.content import SDP, UnsupportedContent, session_description
 from dialin.wire.message import Request
+from dialin.wire.session_expires import EXTENSION, MIN_SE_S, is_too_short
 
 METHODS = ("INVITE", "ACK", "BYE", "CANCEL", "OPTIONS", "UPDATE", "PRACK", "INFO")
 """The methods we understand."""
@@ -20,7 +22,7 @@ KNOWN_BUT_NOT_ALLOWED = frozenset(
     {"REGISTER", "MESSAGE", "SUBSCRIBE", "NOTIFY", "PUBLISH", "REFER"}
 )
 SCHEMES = frozenset({"sip", "sips", "tel"})
-UNDERSTOOD = frozenset({"100rel"})
+UNDERSTOOD = frozenset({"100rel", EXTENSION})
 """Extensions that a request may require. 100rel asks that provisional responses be sent reliably;
 a call that requires it gets none at all, so that is kept (RFC 3262 §3) and no PRACK ever comes."""
 
@@ -42,6 +44,7 @@ def refusal(request: Request) -> Refusal | None:
         or _of_scheme(request.uri)
         or _of_extensions(request)
         or _of_body(request)
+        or _of_interval(request)
     )
 
 
@@ -73,6 +76,13 @@ def _of_body(request: Request) -> Refusal | None:
     except UnsupportedContent as unsupported:
         return Refusal(415, (unsupported.header,))
     return None if _takes_sdp(request) else Refusal(406, (ACCEPT,))
+
+
+def _of_interval(request: Request) -> Refusal | None:
+    """RFC 4028 §9: whoever knows session timers is told what would do."""
+    if request.method in {"INVITE", "UPDATE"} and is_too_short(request):
+        return Refusal(422, (("Min-SE", str(MIN_SE_S)),))
+    return None
 
 
 def _takes_sdp(request: Request) -> bool:

@@ -2,8 +2,9 @@
 """One dialog of an INVITE: what may happen inside it, from either side, until its BYE is done.
 
 Re-INVITE and UPDATE are admitted or put off (RFC 3261 §14.2, RFC 3311 §5.2), and a BYE is sent as
-soon as it may be sent (§15). Repeating a 2xx is left to `accepted_invite`; how the first INVITE is
-answered, and what the dialog's end means to the leg, to `invite_server` and `invite_client`.
+soon as it may be sent (§15). Repeating a 2xx is left to `accepted_invite`, when the session is
+refreshed to `session_timer`; how the first INVITE is answered, and what the dialog's end means to
+the leg, to `invite_server` and `invite_client`.
 """
 
 from __future__ import annotations
@@ -19,6 +20,8 @@ from dialin.wire.dialog import Dialog
 from dialin.wire.flow import Flow
 from dialin.wire.message import Request, Response
 from dialin.wire.screening import ACCEPT, ALLOW
+from dialin.wire.session_expires import SUPPORTED, Timekeeping
+from dialin.wire.session_timer import SessionTimer
 from dialin.wire.transaction_key import TransactionKey
 
 SDP_TYPE = ("Content-Type", "application/sdp")
@@ -33,8 +36,8 @@ class SessionOwner(Protocol):
     def left(self, now: float) -> None:
         """The peer sent a BYE; it is answered already."""
 
-    def unheard(self) -> None:
-        """Our 2xx was never acknowledged; the BYE is on its way already."""
+    def lost(self, status: int | None, cause: str) -> None:
+        """Our 2xx was never acknowledged, or the session not refreshed; our BYE is under way."""
 
 
 class Session:
@@ -48,10 +51,9 @@ class Session:
         flow: Flow,
         local: LocalAddress,
         *,
-        early_refusal: int,
+        is_called: bool,
     ) -> None:
-        """`early_refusal` meets an offer that comes before the first INVITE has its final response:
-        500 where that is owed by us (§14.2), 491 where it is owed by the peer."""
+        """`is_called`: the first INVITE came from the peer."""
         self.leg_id = owner.leg_id
         self.local_tag = dialog.id.local_tag
         self.dialog = dialog
@@ -60,7 +62,10 @@ class Session:
         self._owner = owner
         self._flow = flow
         self._local = local
-        self._early_refusal = early_refusal
+        self.owns_call_id = not is_called
+        self._timekeeping = Timekeeping()
+        self._timer = SessionTimer(core, self)
+        self._local_sdp = b""
         self._is_confirmed = False
         self._is_acknowledged = False
         self._is_over = False
@@ -70,12 +75,27 @@ class Session:
 
     # What the leg asks for
 
-    def confirm(self, response: Response) -> None:
+    def confirm(self, response: Response, offer: bytes, now: float) -> None:
         """Our INVITE has its 2xx, whose Contact and routes have the last word."""
         self.dialog.confirm(response)
         self._is_confirmed = self._is_acknowledged = True
+        self._local_sdp = offer
+        self._timer.answered(response, now)
 
-    def accept(
+    def accept_call(
+        self,
+        invite: Received,
+        sdp: bytes,
+        now: float,
+        *,
+        timekeeping: Timekeeping,
+        headers: Iterable[tuple[str, str]],
+    ) -> None:
+        """Answer the first INVITE with 200."""
+        self._timekeeping = timekeeping
+        self._accept(invite, sdp, now, headers)
+
+    def _accept(
         self, invite: Received, sdp: bytes, now: float, headers: Iterable[tuple[str, str]] = ()
     ) -> None:
         """Answer an INVITE with 200, and again until its ACK comes, whatever the transport."""
@@ -93,7 +113,7 @@ class Session:
             return
         self.dialog.refresh_target(waiting.request)
         if waiting.request.method == "INVITE":
-            self.accept(waiting, sdp, now)
+            self._accept(waiting, sdp, now)
         else:
             self._answer_with_sdp(waiting, sdp, now)
 
@@ -102,6 +122,7 @@ class Session:
         if self._is_over:
             return
         self._is_over = True
+        self._timer.stop(now)
         self._terminate_reoffer(now)
         # RFC 3261 §15: the callee must not send a BYE before the ACK; it follows when that comes.
         if self._accepted is None:
@@ -131,12 +152,13 @@ class Session:
         self._respond(bye, 200, now)
         if self._is_over:
             return  # it crossed our own, which ends the dialog when it is answered
+        self._timer.stop(now)
         self._terminate_reoffer(now)
         self.drop()
         self._owner.left(now)
 
     def _take_options(self, options: Received, now: float) -> None:
-        self._respond(options, 200, now, (ALLOW, ACCEPT))
+        self._respond(options, 200, now, (ALLOW, ACCEPT, SUPPORTED))
 
     def _take_prack(self, prack: Received, now: float) -> None:
         # RFC 3262 §3: it acknowledges nothing, as we send no provisional response reliably.
@@ -154,7 +176,8 @@ class Session:
     def _take_update(self, update: Received, now: float) -> None:
         if session_description(update.request) is None:
             self.dialog.refresh_target(update.request)
-            self._respond(update, 200, now, self.about_us(self._local))
+            timed = self._timed(update.request, now) if self._is_confirmed else ()
+            self._respond(update, 200, now, (*self.about_us(self._local), *timed))
         else:
             self._take_reoffer(update, now)
 
@@ -174,10 +197,11 @@ class Session:
     def _reason_to_wait(self) -> int | None:
         """The status for an offer that comes while another is under way, None if none is."""
         if not self._is_confirmed:
-            return self._early_refusal
+            # §14.2: the final response to the first INVITE is owed by the peer, or by us.
+            return 491 if self.owns_call_id else 500
         if self._reoffer:
             return 500  # RFC 3261 §14.2, RFC 3311 §5.2: theirs is not answered yet
-        if self._accepted and self._accepted.has_offer:
+        if self._timer.is_offering or (self._accepted and self._accepted.has_offer):
             return 491  # ours is not
         return None
 
@@ -217,10 +241,11 @@ class Session:
     def unacknowledged(self, now: float) -> None:
         """No ACK in all that time: the dialog is confirmed, and so is ended by BYE (§13.3.1.4)."""
         self._accepted = None
-        self._send_bye(now)
-        if not self._is_over:
-            self._is_over = True
-            self._owner.unheard()
+        if self._is_over:
+            self._send_bye(now)
+        else:
+            self.bye(now)
+            self._owner.lost(None, "no-ack")
 
     def _send_bye(self, now: float) -> None:
         core = self._core
@@ -237,6 +262,49 @@ class Session:
     def timed_out(self, key: TransactionKey, status: int, now: float) -> None:
         """Our BYE is not answered; the dialog is over all the same."""
         self.drop()
+
+    # What the session timer asks for
+
+    def may_invite(self) -> bool:
+        """Whether no INVITE is under way from the peer (§14.1)."""
+        return self._accepted is None and self._reoffer is None
+
+    def send_refresh(
+        self, method: str, headers: tuple[tuple[str, str], ...], now: float
+    ) -> TransactionKey:
+        """Send a re-INVITE with our last description, or an UPDATE without any."""
+        core = self._core
+        body_type = (SDP_TYPE,) if method == "INVITE" else ()
+        request = self.dialog.request(
+            method,
+            via=core.via(self._local),
+            headers=(
+                *self.about_us(self._local),
+                *headers,
+                ("User-Agent", core.user_agent),
+                *body_type,
+            ),
+            body=self._local_sdp if body_type else b"",
+        )
+        way = core.way_to(self.dialog.next_hop(), self._flow)
+        return core.request(request, way, self._timer, now)
+
+    def refreshed(self, response: Response, now: float) -> None:
+        """Take the 2xx to a refresh; an INVITE's gets its ACK, as often as it comes (§13.2.2.4)."""
+        core, dialog = self._core, self.dialog
+        dialog.refresh_target(response)
+        if response.cseq.method == "INVITE":
+            ack = dialog.ack(response.cseq.number, via=core.via(self._local))
+            core.send(ack, core.way_to(dialog.next_hop(), self._flow))
+
+    def reanswered(self, answer: bytes) -> None:
+        """The peer's description in the 2xx to our re-INVITE."""
+        self._core.tell(Reanswered(self.leg_id, answer))
+
+    def expired(self, status: int | None, now: float) -> None:
+        """RFC 4028 §10: the session has not been refreshed, so it is ended."""
+        self.bye(now)
+        self._owner.lost(status, "session-expired")
 
     # How it is said
 
@@ -256,14 +324,20 @@ class Session:
     def _answer_with_sdp(
         self, received: Received, sdp: bytes, now: float, headers: Iterable[tuple[str, str]] = ()
     ) -> Response:
+        self._local_sdp = sdp
+        timed = self._timed(received.request, now)
         return self._core.respond(
             received,
             200,
             now,
             to_tag=self.local_tag,
-            headers=(*self.about_us(received.local), SDP_TYPE, *headers),
+            headers=(*self.about_us(received.local), *timed, SDP_TYPE, *headers),
             body=sdp,
         )
+
+    def _timed(self, request: Request, now: float) -> tuple[tuple[str, str], ...]:
+        """What a 2xx says of the session timer, which it starts anew."""
+        return self._timer.answer(request, self._timekeeping, now)
 
     _TAKE: ClassVar[dict[str, Callable[[Session, Received, float], None]]] = {
         "BYE": _take_bye,

@@ -51,13 +51,13 @@ def test_416_for_schemes_we_do_not_speak(uri: str) -> None:
 
 
 def test_420_names_the_extensions_we_lack() -> None:
-    lines = [("Require", "100rel, nothingSupportsThis"), ("Require", "timer"), ("Require", "")]
-    unsupported = ("Unsupported", "nothingSupportsThis, timer")
+    lines = [("Require", "100rel, nothingSupportsThis"), ("Require", "path"), ("Require", "")]
+    unsupported = ("Unsupported", "nothingSupportsThis, path")
     assert screened("INVITE", lines) == Refusal(420, (unsupported,))
 
 
 def test_a_cancel_requires_nothing() -> None:
-    assert screened("CANCEL", [("Require", "timer")]) is None
+    assert screened("CANCEL", [("Require", "path")]) is None
 
 
 def test_reliable_provisional_responses_may_be_required() -> None:
@@ -65,8 +65,23 @@ def test_reliable_provisional_responses_may_be_required() -> None:
 
 
 def test_extensions_that_are_only_supported_are_no_matter() -> None:
-    lines = [("Supported", "100rel, timer, replaces"), ("Session-Expires", "30"), ("Min-SE", "90")]
+    lines = [("Supported", "100rel, path, replaces"), ("Session-Expires", "90"), ("Min-SE", "30")]
     assert screened("INVITE", lines, OFFER) is None
+
+
+@pytest.mark.parametrize("method", ["INVITE", "UPDATE"])
+@pytest.mark.parametrize("name", ["Supported", "Require"])
+def test_422_names_the_shortest_session_interval(method: str, name: str) -> None:
+    lines = [(name, "Timer"), ("Session-Expires", "89;refresher=uac")]
+    assert screened(method, lines) == Refusal(422, (("Min-SE", "90"),))
+
+
+def test_422_is_not_for_those_who_would_not_understand_it() -> None:
+    assert screened("INVITE", [("Session-Expires", "30")]) is None
+
+
+def test_422_is_for_requests_that_refresh() -> None:
+    assert screened("OPTIONS", [("Supported", "timer"), ("Session-Expires", "30")]) is None
 
 
 @pytest.mark.parametrize("method", ["INVITE", "UPDATE"])

@@ -389,3 +389,17 @@ def test_the_dialog_goes_on_by_the_flow_of_the_latest_request() -> None:
     (bye,) = bench.take(bench.agent.hang_up(leg, bench.now))
     assert bye.flow == Flow("TCP", "192.0.2.10", 5060, 2)
     assert bye.flow != TRUNK
+
+
+# REFER
+
+
+def test_a_refer_is_405_and_the_call_goes_on() -> None:
+    bench, caller = Bench(), Caller()
+    bench.talk_in(caller)
+    refer = caller.request("REFER", 2, [("Refer-To", "<sip:+4915738620594@192.0.2.10>")])
+    response = bench.response(refer)
+    assert response.status == 405
+    assert "REFER" not in (response.headers.get("Allow") or "REFER")
+    assert bench.told(Ended) == []
+    assert bench.status(caller.request("OPTIONS", 3)) == 200
