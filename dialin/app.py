@@ -27,7 +27,7 @@ from dialin.bbb_voice import BbbVoice, VoiceServer
 from dialin.call import Call, CallPolicy, House, send_elsewhere
 from dialin.caller import RoomLabels
 from dialin.errors import OperatorError
-from dialin.events import UNKNOWN_NUMBER, CallError
+from dialin.events import INTERNAL_ERROR, UNKNOWN_NUMBER, CallError
 from dialin.ivr import PinRules
 from dialin.log import call_context
 from dialin.media.embedded import EmbeddedEngine
@@ -120,13 +120,15 @@ class FrontDoor:
                 )
             except CallError as refusal:
                 if refusal.reason is UNKNOWN_NUMBER:
+                    self._registry.turn_away(trunk.name, UNKNOWN_NUMBER)
                     leg.reject(404)
                 else:
                     send_elsewhere(leg)
                 log.info("call refused", extra={"reason": str(refusal.reason), "trunk": trunk.name})
             except Exception:  # one poisoned call must not end the service
-                leg.hang_up()
                 log.exception("a call failed")
+                self._registry.turn_away(trunk.name, INTERNAL_ERROR)
+                send_elsewhere(leg)
 
 
 def make_trunk(name: str, trunk: TrunkSettings, contact: str = "") -> Trunk:

@@ -86,7 +86,7 @@ FAREWELLS: dict[EndReason, tuple[PromptId, ...]] = {
     WRONG_PIN: (PromptId.TOO_MANY_TRIES, PromptId.GOODBYE),
     NO_PIN: (PromptId.GOODBYE,),
     AMBIGUOUS_PIN: (PromptId.AMBIGUOUS, PromptId.GOODBYE),
-    DIRECTORY_DOWN: (PromptId.UNREACHABLE, PromptId.GOODBYE),
+    DIRECTORY_DOWN: (PromptId.GOODBYE,),  # they have just been told why
     WAITED_TOO_LONG: (PromptId.WAITED_TOO_LONG, PromptId.GOODBYE),
     CONFERENCE_UNREACHABLE: (PromptId.UNREACHABLE, PromptId.GOODBYE),
     CONFERENCE_REFUSED: (PromptId.UNREACHABLE, PromptId.GOODBYE),
@@ -219,6 +219,7 @@ class Call:
             except* Exception as fault:
                 self._record.reason = INTERNAL_ERROR
                 log.exception("a call failed", exc_info=fault)
+                send_elsewhere(self._leg)  # where it is not answered yet
             was_answered = self._record.state is not CallState.GREETING
             self._record.is_now(CallState.ENDING)
             if was_answered:
@@ -311,9 +312,10 @@ class Call:
                     raise CallError(AMBIGUOUS_PIN)
                 case TooManyGuesses():
                     raise CallError(WRONG_PIN)
-                case DirectoryDown() if loop.time() >= give_up_at:
-                    raise CallError(DIRECTORY_DOWN)
-            await self._line.say(PromptId.UNREACHABLE)
+                case DirectoryDown():
+                    await self._line.say(PromptId.UNREACHABLE)
+            if loop.time() >= give_up_at:
+                raise CallError(DIRECTORY_DOWN)
 
     async def _opened(self, room: Room) -> Room:
         """The room once its meeting runs; until then the caller is told, waits, and is kept."""

@@ -196,6 +196,7 @@ async def test_a_number_that_is_not_ours_is_not_found() -> None:
         with pytest.raises(Refused) as refused:
             await leg.answered()
         assert refused.value.status == 404
+        assert 'reason="unknown-number",result="trunk",trunk="demo"} 1.0' in await metrics(world)
         ours = await dial(phone, world, "03023125100")
         await ours.answered()
 
@@ -295,8 +296,9 @@ async def test_a_call_that_fails_in_our_hands_is_hung_up_and_the_next_one_is_tak
         with monkeypatch.context() as broken:
             broken.setattr(app, "Call", None)
             leg = await dial(phone, world)
-            with pytest.raises(Refused):
+            with pytest.raises(Refused) as refused:
                 await leg.answered()
+        assert refused.value.status == 503
         assert "a call failed" in caplog.text
         following = await dial(phone, world)
         await following.answered()

@@ -14,7 +14,7 @@ from dialin.media.engine import NoMediaPort
 from dialin.pin import Ambiguous, Attempts, DirectoryDown, Found, Outcome
 from dialin.registry import CallState
 from dialin.sip import LegEnd
-from tests.fakes.call_parts import FakeLeg, FakeVoice
+from tests.fakes.call_parts import FakeLeg, FakeMedia, FakeVoice
 from tests.fakes.call_scene import CALLER, POLICY, ROOM, by_table, call
 
 pytestmark = pytest.mark.looptime
@@ -72,6 +72,15 @@ async def test_an_operator_can_hide_the_digits_of_everybody() -> None:
         assert scene.record.snapshot().label == "Phone caller 1"
 
 
+async def test_a_pin_may_come_by_info() -> None:
+    async with call() as scene:
+        await scene.until(lambda: scene.media.started)
+        for key in "123456789#":
+            scene.leg.on_info_digit(key)
+        await scene.in_room()
+        assert scene.desk.asked == ["123456789"]
+
+
 async def test_two_wrong_pins_and_the_right_one() -> None:
     async with call() as scene:
         scene.media.keys("111111#")
@@ -121,6 +130,7 @@ async def test_patience_with_a_bbb_that_does_not_answer_ends() -> None:
         scene.media.keys("123456789#")
         assert await scene.ended() is events.DIRECTORY_DOWN
         assert scene.media.heard[-2:] == ["unreachable", "goodbye"]
+        assert scene.desk.asked == ["123456789"] * scene.media.heard.count("unreachable")
 
 
 async def test_an_early_caller_waits_and_goes_in_the_moment_the_meeting_begins() -> None:
@@ -236,6 +246,7 @@ async def test_two_with_the_same_digits_are_told_apart_and_the_name_is_free_agai
         (LegEnd("peer", None, "cancel"), events.CANCELLED),
         (LegEnd("us", None, "no-ack"), events.NO_ACK),
         (LegEnd("lost", None, "transport-lost"), events.TRUNK_LOST),
+        (LegEnd("lost", 408, "session-expired"), events.SESSION_EXPIRED),
         (LegEnd("us", None, "bye"), events.STOPPED),
     ],
 )
@@ -293,6 +304,15 @@ async def test_a_fault_of_ours_ends_this_call_and_is_logged(
         assert "a call failed" in caplog.text
         assert "123456789" not in caplog.text
         assert scene.leg.hung_up
+
+
+async def test_a_fault_of_ours_before_the_answer_lets_the_provider_try_elsewhere(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(FakeMedia, "configure", None)
+    async with call() as scene:
+        assert await scene.ended() is events.INTERNAL_ERROR
+        assert [status for status, *_ in scene.leg.rejected] == [503]
 
 
 async def test_nobody_waits_for_a_farewell_that_nobody_hears() -> None:
