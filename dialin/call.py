@@ -251,6 +251,7 @@ class Call:
             language=self._dialled.language or self._house.prompts.languages[0],
             codec=remote.codec,
         )
+        self._leg.on_info_digit = self._line.pressed
         await self._media.start()
 
     async def _close_media(self) -> None:

@@ -16,10 +16,15 @@ from pathlib import Path
 from time import monotonic
 from typing import Protocol
 
-from dialin.events import Codec, Digit
+from dialin.events import Codec, Digit, DigitSource
 from dialin.sounds import PromptId, Prompts
 
 DIGITS = frozenset("0123456789")
+
+SAME_PRESS_S = 1.0
+"""A key told of in two ways within so long was pressed once: some gateways tell at its release."""
+TRUST = (DigitSource.IN_BAND, DigitSource.INFO, DigitSource.RFC4733)
+"""Ways to tell of a key. Once one has been used, those before it are not listened to."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,6 +87,24 @@ class PinEntry:
         return Entered(self._digits) if self._digits else NothingKeyed()
 
 
+class Presses:
+    """Tells two presses of a key from one that is told of in two ways."""
+
+    def __init__(self) -> None:
+        self._last: Digit | None = None
+        self._at = 0.0
+
+    def is_new(self, digit: Digit, now: float) -> bool:
+        """Whether a digit is a press of its own."""
+        last = self._last
+        if last and TRUST.index(digit.source) < TRUST.index(last.source):
+            return False
+        is_same = last is not None and (last.source is not digit.source) and last.key == digit.key
+        is_repeat = is_same and now - self._at < SAME_PRESS_S
+        self._last, self._at = digit, now
+        return not is_repeat
+
+
 class Sounding(Protocol):
     """What the line needs of a media leg."""
 
@@ -110,6 +133,12 @@ class Line:
         self._language = language
         self._codec = codec
         self._clock = clock
+        self._presses = Presses()
+
+    def pressed(self, key: str) -> None:
+        """A key came by SIP INFO. Caller-controlled."""
+        if not self._media.digits.full():
+            self._media.digits.put_nowait(Digit(key, DigitSource.INFO))
 
     async def say(self, *prompts: PromptId) -> None:
         """Play prompts one after another, to the last frame."""
@@ -132,17 +161,22 @@ class Line:
         while outcome is None:
             try:
                 async with asyncio.timeout(max(0.0, entry.deadline - self._clock())):
-                    digit = await self._media.digits.get()
+                    digit = await self._next_key()
             except TimeoutError:
                 return entry.timed_out()
             outcome = entry.pressed(digit.key, self._clock())
         return outcome
 
+    async def _next_key(self) -> Digit:
+        while not self._presses.is_new(digit := await self._media.digits.get(), self._clock()):
+            pass
+        return digit
+
     async def _say_until_key(self, *prompts: PromptId) -> Digit | None:
         """Play prompts until they end (None) or a key is pressed."""
         async with asyncio.TaskGroup() as tasks:
             sound = tasks.create_task(self.say(*prompts))
-            key = tasks.create_task(self._media.digits.get())
+            key = tasks.create_task(self._next_key())
             await asyncio.wait({sound, key}, return_when=asyncio.FIRST_COMPLETED)
             sound.cancel()
             key.cancel()

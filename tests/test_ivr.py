@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from dialin.events import Codec, Digit, DigitSource
-from dialin.ivr import Entered, Line, NothingKeyed, PinEntry, PinRules
+from dialin.ivr import Entered, Line, NothingKeyed, PinEntry, PinRules, Presses
 from dialin.sounds import PromptId, Prompts
 
 RULES = PinRules(min_digits=5, max_digits=11, pause_s=4.0, think_s=10.0)
@@ -85,6 +85,32 @@ def test_whatever_is_keyed_a_pin_is_1_to_11_digits_and_what_follows_the_last_sta
             assert 1 <= len(outcome.pin) <= 11
             return
     assert entry.timed_out() == (Entered(typed) if typed else NothingKeyed())
+
+
+def told(*digits: tuple[str, DigitSource, float]) -> str:
+    """The keys that count, of those told of by these ways at these times."""
+    presses = Presses()
+    return "".join(key for key, way, at in digits if presses.is_new(Digit(key, way), at))
+
+
+INFO, EVENT, TONE = DigitSource.INFO, DigitSource.RFC4733, DigitSource.IN_BAND
+
+
+def test_a_key_pressed_twice_counts_twice() -> None:
+    for way in DigitSource:
+        assert told(("5", way, 0.0), ("5", way, 0.1), ("5", way, 0.2)) == "555"
+
+
+@pytest.mark.parametrize(("first", "second"), [(INFO, EVENT), (EVENT, INFO), (TONE, INFO)])
+def test_a_key_told_of_in_two_ways_counts_once(first: DigitSource, second: DigitSource) -> None:
+    pin = "1223"
+    both = [((key, first, n), (key, second, n + 0.3)) for n, key in enumerate(pin)]
+    assert told(*(digit for pair in both for digit in pair)) == pin
+
+
+def test_the_next_press_by_a_better_way_counts() -> None:
+    assert told(("5", INFO, 0.0), ("6", EVENT, 0.1)) == "56"
+    assert told(("5", INFO, 0.0), ("5", EVENT, 1.0)) == "55"
 
 
 class Handset:
@@ -163,3 +189,24 @@ async def test_a_prompt_that_accompanies_work_is_heard_to_its_end(line_on: LineM
     async with line_on(handset).saying(PromptId.JOINING):
         await asyncio.sleep(0.1)
     assert handset.finished == ["joining"]
+
+
+@pytest.mark.looptime
+async def test_keys_by_info_make_a_pin_and_what_nobody_reads_is_lost(line_on: LineMaker) -> None:
+    handset = Handset()
+    handset.digits = asyncio.Queue(3)
+    line = line_on(handset)
+    for key in "12#9":
+        line.pressed(key)
+    assert await line.ask_pin(RULES, PromptId.WELCOME) == Entered("12")
+    assert handset.digits.empty()
+
+
+@pytest.mark.looptime
+async def test_a_gateway_that_tells_of_each_key_twice_doubles_none(line_on: LineMaker) -> None:
+    handset = Handset()
+    line = line_on(handset)
+    for key in "11223#":
+        handset.key(key)
+        line.pressed(key)
+    assert await line.ask_pin(RULES, PromptId.WELCOME) == Entered("11223")

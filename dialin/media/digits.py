@@ -3,7 +3,7 @@
 
 Recognition is in `dialin.wire.dtmf`. Here one press that comes in two ways becomes one digit: once
 a telephone event was seen, tones are no longer listened to, and the same key by both within 200 ms
-is one. SIP INFO is left to `call`.
+is one. SIP INFO is left to `ivr`.
 """
 
 from __future__ import annotations

@@ -51,6 +51,7 @@ class FakeLeg:
         self._ack_sdp = ack_sdp
         self.on_reoffer: Callable[[bytes | None], bytes | None] = lambda offer: None
         self.on_reanswer: Callable[[bytes], None] = lambda answer: None
+        self.on_info_digit: Callable[[str], None] = lambda key: None
         self.gone_before_ack: LegEnd | None = None
 
     async def answer(self, sdp_bytes: bytes) -> bytes | None:
