@@ -97,6 +97,7 @@ class FrontDoor:
 
     async def _serve(self, leg: IncomingLeg, trunk: Trunk, house: House) -> None:
         with call_context(leg.id):
+            leg.session_timers = trunk.session_timers
             try:
                 dialled = trunk.identify(leg.request)
                 with self._registry.admit(
@@ -143,6 +144,7 @@ def make_trunk(name: str, trunk: TrunkSettings, contact: str = "") -> Trunk:
         media_networks=media_networks(trunk),
         encryption=Encryption(trunk.media_encryption),
         contact_user=contact,
+        session_timers=trunk.session_timers,
     )
 
 

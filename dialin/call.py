@@ -42,6 +42,7 @@ from dialin.events import (
     NO_COMMON_CODEC,
     NO_COMMON_ENCRYPTION,
     NO_PIN,
+    SESSION_EXPIRED,
     STOPPED,
     TRUNK_LOST,
     WAITED_TOO_LONG,
@@ -428,6 +429,8 @@ class Call:
                 return LEFT_ROOM if in_room else HUNG_UP_EARLY
             case _, "no-ack":
                 return NO_ACK
+            case _, "session-expired":
+                return SESSION_EXPIRED
             case "us", _:
                 return STOPPED
             case _:

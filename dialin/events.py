@@ -57,6 +57,7 @@ NO_COMMON_ENCRYPTION = EndReason(Result.TRUNK, "no-common-encryption")
 NO_ACK = EndReason(Result.TRUNK, "no-ack")
 MEDIA_LOST = EndReason(Result.TRUNK, "media-lost")
 TRUNK_LOST = EndReason(Result.TRUNK, "trunk-lost")
+SESSION_EXPIRED = EndReason(Result.TRUNK, "session-expired")
 UNKNOWN_NUMBER = EndReason(Result.TRUNK, "unknown-number")
 
 AMBIGUOUS_PIN = EndReason(Result.BBB, "ambiguous-pin")

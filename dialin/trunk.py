@@ -91,6 +91,7 @@ class Trunk:
         media_networks: Sequence[str] = (),
         encryption: Encryption = Encryption.OFF,
         contact_user: str = "",
+        session_timers: bool | int = True,
     ) -> None:
         """Raises OperatorError where a setting makes no sense.
 
@@ -108,6 +109,8 @@ class Trunk:
         """Where its audio may come from; empty for the signalling address alone."""
         self.encryption = encryption
         """Whether its audio is SRTP."""
+        self.session_timers = session_timers
+        """As `IncomingLeg.session_timers`."""
         self._numbers = tuple(numbers)
         self._spelt = _spellings(name, numbers, region)
         self._number_from = tuple(number_from)

@@ -227,8 +227,10 @@ class TrunkSettings(Section):
     )
     session_timers: bool | Annotated[int, Field(ge=90, le=86400)] = Field(
         default=True,
-        description="Whether each side of a call asks now and then if the other is still there: "
-        "`true`, `false`, or the seconds between (90 to 86400). This version never asks.",
+        description="Whether one side of a call asks now and then if the other is still there, and "
+        "a call ends whose other side is not: `true` if the provider wants it, `false` only if it "
+        "insists. A number (90 to 86400) makes us ask even where the provider says nothing of it; "
+        "half of so many seconds lie between.",
     )
 
     @model_validator(mode="before")

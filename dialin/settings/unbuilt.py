@@ -21,14 +21,6 @@ def refuse_unbuilt(settings: Settings) -> None:
         raise SettingsError(*problems)
 
 
-def session_timers(settings: Settings) -> Iterator[Problem]:
-    """Asking whether the provider is still there; `true` works as `false` until it is built."""
-    for name, trunk in settings.trunks.items():
-        if not isinstance(trunk.session_timers, bool):
-            setting = f"trunks.{name}.session_timers"
-            yield Problem(setting, "", "this version has no session timers.", "Remove it.")
-
-
 def livekit(settings: Settings) -> Iterator[Problem]:
     """Meetings whose audio does not run on FreeSWITCH."""
     for name, server in settings.bbb_servers.items():
@@ -55,7 +47,6 @@ def unsupported_presets(settings: Settings) -> Iterator[Problem]:
 
 
 UNBUILT: tuple[Callable[[Settings], Iterator[Problem]], ...] = (
-    session_timers,
     livekit,
     unsupported_presets,
 )

@@ -28,6 +28,7 @@ from dialin.wire.agent_events import (
 )
 from dialin.wire.flow import Flow
 from dialin.wire.message import Request
+from dialin.wire.session_expires import Timekeeping
 
 
 class LegGone(DialinError):
@@ -135,6 +136,9 @@ class IncomingLeg(_Leg):
         """The INVITE. PEER-CONTROLLED in every part."""
         self.offer = call.offer
         """The caller's SDP, out of a multipart body too; None when the caller wants our offer."""
+        self.session_timers: bool | int = True
+        """Whether the session is refreshed, or it ends (RFC 4028): as the caller asks, only where
+        the caller requires it, or every so many seconds even if nobody asks."""
         self._acknowledged: asyncio.Future[bytes | None] = (
             asyncio.get_running_loop().create_future()
         )
@@ -164,7 +168,10 @@ class IncomingLeg(_Leg):
         """
         wire = self._wire
         self._local_sdp = sdp
-        wire.carry_out(wire.agent.accept(self.id, sdp, wire.now(), headers=headers))
+        timekeeping = Timekeeping.of(self.session_timers)
+        wire.carry_out(
+            wire.agent.accept(self.id, sdp, wire.now(), headers=headers, timekeeping=timekeeping)
+        )
         return await self._either(self._acknowledged)
 
     def reject(

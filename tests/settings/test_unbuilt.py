@@ -18,7 +18,7 @@ def refusal(changes: dict[str, object]) -> str:
 
 
 def test_what_is_built_is_not_refused() -> None:
-    refuse_unbuilt(settings({"trunks.lab.session_timers": False}))
+    refuse_unbuilt(settings({"trunks.lab.session_timers": 1800}))
     refuse_unbuilt(settings(REGISTER))
     refuse_unbuilt(settings({"trunks.lab.transport": "tcp", "trunks.lab.preset": "voipms"}))
     refuse_unbuilt(
@@ -36,10 +36,6 @@ def test_what_is_built_is_not_refused() -> None:
 @pytest.mark.parametrize(
     ("changes", "sentence"),
     [
-        (
-            {"trunks.lab.session_timers": 1800},
-            "trunks.lab.session_timers: this version has no session timers.",
-        ),
         (
             {"bbb_servers.main.bridge": "livekit"},
             "bbb_servers.main.bridge: this version cannot join LiveKit audio.",
@@ -65,6 +61,14 @@ def test_what_is_not_built_is_refused_and_not_ignored(
 
 
 def test_all_that_is_not_built_is_told_at_once() -> None:
-    said = refusal({"trunks.lab.session_timers": 1800, "bbb_servers.main.bridge": "livekit"})
+    said = refusal(
+        {
+            "trunks.lab.preset": "companyflex",
+            "trunks.lab.mode": "peer",
+            "trunks.lab.transport": "udp",
+            "trunks.lab.media_encryption": "off",
+            "bbb_servers.main.bridge": "livekit",
+        }
+    )
 
     assert len(said.splitlines()) == 2
