@@ -53,6 +53,8 @@ from dialin.events import (
 )
 from dialin.ivr import Entered, Line, NothingKeyed, PinRules
 from dialin.media.engine import (
+    LEG_FAILED,
+    WORKER_LOST,
     LegStatistics,
     MediaEngine,
     MediaLeg,
@@ -368,6 +370,7 @@ class Call:
 
     async def _stay(self, seat: ConferenceLeg) -> None:
         """Join the two legs' audio until the conference ends its leg."""
+        await self._audio.ignore_tones()
         await self._house.media.bridge(self._media, seat.media)
         self._record.is_now(CallState.IN_ROOM)
         async with asyncio.TaskGroup() as tasks:
@@ -448,8 +451,8 @@ def send_elsewhere(leg: IncomingLeg) -> None:
 
 
 def reason_for_silence(cause: str, silent_side: EndReason) -> EndReason:
-    """Why a media leg was lost: its worker died, or nothing came from that side any more."""
-    return MEDIA_WORKER_LOST if cause == "worker-lost" else silent_side
+    """Why a media leg was lost: something of ours failed, or nothing came from that side."""
+    return {WORKER_LOST: MEDIA_WORKER_LOST, LEG_FAILED: INTERNAL_ERROR}.get(cause, silent_side)
 
 
 def first(group: BaseExceptionGroup[Fault]) -> Fault:

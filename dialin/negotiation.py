@@ -130,6 +130,12 @@ class Negotiation:
         await self._configure(remote)
         return remote
 
+    async def ignore_tones(self) -> None:
+        """Listen for no more keys in the voice: it costs more than all else in a bridged leg."""
+        if self._remote and self._terms.in_band_digits:
+            self._terms = replace(self._terms, in_band_digits=False)
+            await self._configure(self._remote)
+
     async def _configure(self, remote: sdp.RemoteMedia) -> None:
         settings = LegSettings.toward(remote, in_band_digits=self._terms.in_band_digits)
         await self._media.configure(settings)

@@ -38,6 +38,13 @@ async def test_a_caller_keys_a_pin_and_talks_until_they_hang_up() -> None:
         assert scene.media.heard == ["joining"]
 
 
+async def test_keys_are_listened_for_in_the_voice_until_the_room_is_reached() -> None:
+    async with call() as scene:
+        scene.media.keys("123456789#")
+        await scene.in_room()
+        assert [settings.in_band_digits for settings in scene.media.settings] == [True, False]
+
+
 async def test_no_packet_leaves_before_the_ack() -> None:
     async with call() as scene:
         await asyncio.sleep(0.05)
@@ -184,6 +191,7 @@ async def test_when_the_meeting_ends_the_caller_is_told_before_the_line_goes_dea
     [
         ("media-timeout", events.CONFERENCE_MEDIA_LOST),
         ("worker-lost", events.MEDIA_WORKER_LOST),
+        ("leg-failed", events.INTERNAL_ERROR),
     ],
 )
 async def test_silence_of_the_conference_ends_the_call(cause: str, reason: EndReason) -> None:
