@@ -8,7 +8,7 @@ import asyncio
 import pytest
 
 from dialin.errors import OperatorError
-from dialin.sip import RequestFailed
+from dialin.sip import OutgoingLeg, RequestFailed
 from dialin.wire.asking import Enquiry
 from dialin.wire.digest import parse_credentials
 from dialin.wire.flow import Flow
@@ -16,7 +16,7 @@ from dialin.wire.login import Login
 from dialin.wire.timers import Timers
 from tests.fakes.sip_peers import TcpServer, UdpPeer
 from tests.sipbench import TCP4, UDP4, opened
-from tests.wire.peers import answer_to
+from tests.wire.peers import ANSWER, OFFER, answer_to
 from tests.wire.registrar_text import PASSWORD, REALM, digest
 
 URI = "sip:provider.example"
@@ -127,3 +127,41 @@ async def test_only_literal_addresses_that_we_hear_and_can_reach_are_asked() -> 
         ):
             with pytest.raises(error):
                 await bench.sip.request("OPTIONS", URI, flow)
+
+
+async def test_a_call_is_let_through_by_the_server_that_was_called_and_by_no_rogue() -> None:
+    async with opened() as bench:
+        with UdpPeer() as peer, UdpPeer() as rogue:
+
+            async def calling() -> OutgoingLeg:
+                return await bench.sip.invite(
+                    "sip:+493023125100@provider.example",
+                    at(peer),
+                    from_display="",
+                    from_user="us",
+                    from_domain="provider.example",
+                    offer=OFFER,
+                    credentials=LOGIN,
+                )
+
+            leg = await calling()
+            peer.send(answer_to(await peer.request(), 401, digest()), bench.address())
+            assert (await peer.request()).method == "ACK"
+            again = await peer.request()
+            assert again.from_.uri_text == "sip:us@provider.example"
+            assert parse_credentials(again.headers.get("Authorization") or "").realm == REALM
+            contact = ("Contact", f"<sip:{peer.host}:{peer.port}>")
+            peer.send(answer_to(again, 200, [contact], ANSWER), bench.address())
+            assert await leg.answered() == ANSWER
+            assert (await peer.request()).method == "ACK"
+            leg.hang_up()
+            bye = await peer.request()
+            rogue.send(answer_to(bye, 401, digest("n2")), bench.address())
+            await bench.until(lambda: bench.sip.legs == 0)
+
+            leg = await calling()
+            rogue.send(answer_to(await peer.request(), 401, digest("n3")), bench.address())
+            assert (await leg.ended).status == 401
+            # The transaction layer acknowledges to where the INVITE went; that is all.
+            assert (await peer.request()).method == "ACK"
+            assert await rogue.is_quiet()

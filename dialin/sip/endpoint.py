@@ -180,14 +180,24 @@ class SipEndpoint:
         offer: bytes,
         headers: Sequence[tuple[str, str]] = (),
         answer_within_s: float = 60.0,
+        credentials: Login | None = None,
+        from_domain: str | None = None,
     ) -> OutgoingLeg:
         """Send an INVITE to `flow`, a literal address that `allow_source` admits; returns at once.
 
-        Raises OperatorError when there is no way from here to there.
+        `credentials` answer challenges of that very server; `from_domain` is the domain of
+        `from_user`, if not our address. Raises OperatorError when there is no way there.
         """
         local = self.local_address(self._checked(flow))
         invitation = Invitation(
-            uri, from_display, from_user, offer, tuple(headers), answer_within_s
+            uri,
+            from_display,
+            from_user,
+            offer,
+            tuple(headers),
+            answer_within_s,
+            credentials,
+            from_domain,
         )
         leg_id, outputs = self.agent.invite(invitation, flow, local, self.now())
         leg = OutgoingLeg(self, leg_id, flow, local.host, offer)

@@ -101,9 +101,6 @@ class Asking:
 
     def _send(self, now: float) -> TransactionKey:
         enquiry, conversation = self._enquiry, self._conversation
-        proof = (
-            self._prover.headers(enquiry.method, enquiry.uri, self._flow) if self._prover else ()
-        )
         lines = (
             ("Via", str(self._core.via(self._local))),
             ("Max-Forwards", MAX_FORWARDS),
@@ -112,10 +109,11 @@ class Asking:
             ("Call-ID", conversation.call_id),
             ("CSeq", f"{self._cseq} {enquiry.method}"),
             *enquiry.headers,
-            *proof,
             ("User-Agent", self._core.user_agent),
         )
         request = Request(enquiry.method, enquiry.uri, Headers(lines))
+        if self._prover:
+            request = self._prover.signed(request, self._flow)
         return self._core.request(request, self._flow, self, now, timers=enquiry.timers)
 
     def _end(self, event: Replied | Unanswered) -> None:

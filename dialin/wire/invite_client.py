@@ -2,13 +2,13 @@
 """A call from us, from its INVITE to the final response (RFC 3261 §13.2, §9.1).
 
 The called side may ring for as long as the caller of `invite` allows, may answer from several
-places at once, and may answer while we give up. Challenges are not met: a 401 or 407 refuses the
-call like any other. What happens in the dialog is left to `session`.
+places at once, and may answer while we give up. A challenge is met where a login comes with the
+call; else a 401 or 407 refuses it like any other. What happens in the dialog is left to `session`.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from dialin.wire.agent_core import BRANCH_BITS, TAG_BITS, AgentCore
 from dialin.wire.agent_events import Answered, By, LocalAddress, Progress
@@ -16,6 +16,7 @@ from dialin.wire.content import UnsupportedContent, session_description
 from dialin.wire.dialog import FIRST_CSEQ, MAX_FORWARDS, Dialog, is_sips
 from dialin.wire.flow import Flow
 from dialin.wire.header import Address, Params
+from dialin.wire.login import ANSWERS, Login, Prover
 from dialin.wire.message import Headers, Request, Response
 from dialin.wire.session import SDP_TYPE, Session
 from dialin.wire.transaction_key import TransactionKey
@@ -40,6 +41,10 @@ class Invitation:
     """Further headers of the INVITE."""
     answer_within_s: float = 60.0
     """How long it may ring."""
+    login: Login | None = None
+    """How a challenge of the server that is called is met; None for not at all."""
+    from_domain: str | None = None
+    """The domain of `from_user`, IPv6 without brackets; None for our own address."""
 
 
 class OutgoingCallLeg:
@@ -57,6 +62,7 @@ class OutgoingCallLeg:
         self._core = core
         self._sent_to = self._flow = flow
         self._local = local
+        self._prover = Prover(invitation.login, core.token) if invitation.login else None
         self._invite = _invite(core, invitation, local)
         self._sessions: dict[str, Session] = {}
         """The dialogs by the called side's tag: several where the call was forked."""
@@ -102,6 +108,8 @@ class OutgoingCallLeg:
             self._progressed(response, now)
         elif response.status < 300:
             self._accepted(response, now)
+        elif self._is_challenged(response, flow):
+            self._invite_again(now)
         else:
             self._failed("peer", response.status, "rejected")
 
@@ -132,6 +140,26 @@ class OutgoingCallLeg:
             self._early_sdp = sdp or self._early_sdp
             self._core.tell(Progress(self.leg_id, response.status, sdp))
 
+    def _is_challenged(self, response: Response, flow: Flow) -> bool:
+        return (
+            self._prover is not None
+            and not self._is_over
+            and self._prover.meets(response, asked=self._sent_to, came=flow)
+        )
+
+    def _invite_again(self, now: float) -> None:
+        """RFC 3261 §22.2: the same request with an answer, a new branch and the next number."""
+        core, before = self._core, self._invite
+        self._drop_early_sessions()
+        self._is_heard = False
+        cseq = f"{before.cseq.number + 1} INVITE"
+        headers = before.headers.set("Via", str(core.via(self._local))).set("CSeq", cseq)
+        self._invite = self._signed(replace(before, headers=headers), self._sent_to)
+        core.request(self._invite, self._sent_to, self, now)
+
+    def _signed(self, request: Request, flow: Flow) -> Request:
+        return self._prover.signed(request, flow) if self._prover else request
+
     def _accepted(self, response: Response, now: float) -> None:
         tag = response.to.tag or ""
         if tag in self._acks:
@@ -158,7 +186,13 @@ class OutgoingCallLeg:
         if tag not in self._sessions and len(self._sessions) < MAX_FORKS:
             dialog = Dialog.as_uac(self._invite, response)
             self._sessions[tag] = Session(
-                self._core, self, dialog, self._flow, self._local, is_called=False
+                self._core,
+                self,
+                dialog,
+                self._flow,
+                self._local,
+                is_called=False,
+                prover=self._prover,
             )
         return self._sessions.get(tag)
 
@@ -166,9 +200,16 @@ class OutgoingCallLeg:
         """Send the ACK to the Contact of the 2xx, by the route set of the 2xx (§13.2.2.4)."""
         core, dialog = self._core, session.dialog
         session.confirm(response, self._invite.body, now)
-        ack = dialog.ack(FIRST_CSEQ, via=core.via(self._local))
-        self._acks[tag] = ack, core.way_to(dialog.next_hop(), self._flow)
+        way = core.way_to(dialog.next_hop(), self._flow)
+        proofs = self._proofs() if way.includes(self._sent_to) else ()
+        ack = dialog.ack(self._invite.cseq.number, via=core.via(self._local), headers=proofs)
+        self._acks[tag] = ack, way
         core.send(*self._acks[tag])
+
+    def _proofs(self) -> tuple[tuple[str, str], ...]:
+        """The answers of the INVITE, which its ACK bears too (§13.2.2.4)."""
+        headers = self._invite.headers
+        return tuple((name, value) for name in ANSWERS.values() for value in headers.all(name))
 
     def _failed(self, by: By, status: int, cause: str) -> None:
         self._drop_early_sessions()
@@ -188,7 +229,7 @@ class OutgoingCallLeg:
         copied = ("Via", "Max-Forwards", "From", "To", "Call-ID")
         lines = (
             *((name, invite.all(name)[0]) for name in copied),
-            ("CSeq", f"{FIRST_CSEQ} CANCEL"),
+            ("CSeq", f"{self._invite.cseq.number} CANCEL"),
             ("User-Agent", self._core.user_agent),
         )
         cancel = Request("CANCEL", self._invite.uri, Headers(lines))
@@ -202,7 +243,8 @@ class OutgoingCallLeg:
 
 def _invite(core: AgentCore, invitation: Invitation, local: LocalAddress) -> Request:
     """The INVITE (§8.1.1), made of nothing but the invitation and our own address."""
-    host = f"[{local.host}]" if ":" in local.host else local.host
+    domain = invitation.from_domain or local.host
+    host = f"[{domain}]" if ":" in domain else domain
     caller = Address(
         invitation.from_display,
         f"sip:{invitation.from_user}@{host}",

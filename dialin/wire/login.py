@@ -10,7 +10,7 @@ computed is the business of `digest`; when a request is sent again, of its sende
 from __future__ import annotations
 
 from collections.abc import Callable, Collection
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Final
 
 from dialin.errors import PeerError
@@ -24,7 +24,7 @@ from dialin.wire.digest import (
     parse_challenges,
 )
 from dialin.wire.flow import Flow
-from dialin.wire.message import Response
+from dialin.wire.message import Request, Response
 
 CHALLENGES: Final = {401: "WWW-Authenticate", 407: "Proxy-Authenticate"}
 """Where the challenge of a status stands (RFC 3261 §22.2, §22.3)."""
@@ -124,6 +124,29 @@ class Prover:
             for status, taken in self._taken.items()
             if taken.flow.includes(flow)
         )
+
+    def knows(self, flow: Flow) -> bool:
+        """Whether requests to this flow bear an answer, as its server has asked for one."""
+        return any(taken.flow.includes(flow) for taken in self._taken.values())
+
+    def signed(self, request: Request, flow: Flow) -> Request:
+        """The request with the answers for this flow, and with no others."""
+        headers = request.headers
+        for name in ANSWERS.values():
+            headers = headers.without(name)
+        for name, value in self.headers(request.method, request.uri, flow, request.body):
+            headers = headers.with_(name, value)
+        return replace(request, headers=headers)
+
+    def meets(self, response: Response, *, asked: Flow, came: Flow) -> bool:
+        """Whether a response is a challenge that the next request answers."""
+        if response.status not in CHALLENGES:
+            return False
+        try:
+            self.take(response, asked=asked, came=came)
+        except Unanswerable:
+            return False
+        return True
 
     def _choose(self, response: Response) -> Challenge:
         """The challenge for our realm that we may answer, by the strongest algorithm."""

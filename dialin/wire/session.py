@@ -18,6 +18,7 @@ from dialin.wire.agent_events import Acknowledged, KeyPressed, LocalAddress, Rea
 from dialin.wire.content import UnsupportedContent, key_pressed, session_description
 from dialin.wire.dialog import Dialog
 from dialin.wire.flow import Flow
+from dialin.wire.login import Prover
 from dialin.wire.message import Request, Response
 from dialin.wire.screening import ACCEPT, ALLOW
 from dialin.wire.session_expires import SUPPORTED, Timekeeping
@@ -52,8 +53,10 @@ class Session:
         local: LocalAddress,
         *,
         is_called: bool,
+        prover: Prover | None = None,
     ) -> None:
-        """`is_called`: the first INVITE came from the peer."""
+        """`is_called`: the first INVITE came from the peer. `prover` meets challenges to our BYE,
+        where it goes to the very server that has challenged the INVITE."""
         self.leg_id = owner.leg_id
         self.local_tag = dialog.id.local_tag
         self.dialog = dialog
@@ -62,6 +65,8 @@ class Session:
         self._owner = owner
         self._flow = flow
         self._local = local
+        self._prover = prover
+        self._bye_way = flow
         self.owns_call_id = not is_called
         self._timekeeping = Timekeeping()
         self._timer = SessionTimer(core, self)
@@ -248,15 +253,29 @@ class Session:
             self._owner.lost(None, "no-ack")
 
     def _send_bye(self, now: float) -> None:
+        if self._prover:
+            self._prover.begin()
+        self._say_bye(now)
+
+    def _say_bye(self, now: float) -> None:
         core = self._core
         request = self.dialog.request(
             "BYE", via=core.via(self._local), headers=(("User-Agent", core.user_agent),)
         )
-        core.request(request, core.way_to(self.dialog.next_hop(), self._flow), self, now)
+        self._bye_way = core.way_to(self.dialog.next_hop(), self._flow)
+        if self._prover:
+            request = self._prover.signed(request, self._bye_way)
+        core.request(request, self._bye_way, self, now)
 
     def responded(self, key: TransactionKey, response: Response, flow: Flow, now: float) -> None:
-        """Our BYE is answered; whatever the answer, the dialog is over (§15.1.1)."""
-        if response.status >= 200:
+        """Our BYE is answered; whatever the answer, the dialog is over (§15.1.1), unless it can be
+        said again with the password that is asked for."""
+        if response.status < 200:
+            return
+        way, prover = self._bye_way, self._prover
+        if prover and prover.knows(way) and prover.meets(response, asked=way, came=flow):
+            self._say_bye(now)
+        else:
             self.drop()
 
     def timed_out(self, key: TransactionKey, status: int, now: float) -> None:
