@@ -22,6 +22,8 @@ async def serving_over_tls(
     certificate: Certificate,
     *,
     members: Members = lambda _voice_bridge: (),
+    trunk_encryption: str = "prefer",
+    voice_encryption: str = "prefer",
     **sections: dict[str, Any],
 ) -> AsyncIterator[Served]:
     """A service that takes calls over TLS and takes them to conferences at `voice` over TLS.
@@ -43,6 +45,7 @@ async def serving_over_tls(
                     "tls_client_certificate": str(certificate.file),
                     "tls_client_key": str(certificate.key_file),
                     "allowed_sources": ["127.0.0.0/8"],
+                    "media_encryption": trunk_encryption,
                 }
             },
             "bbb_servers": {
@@ -52,6 +55,7 @@ async def serving_over_tls(
                     "voice_host": voice.host,
                     "voice_port": voice.port,
                     "voice_transport": "tls",
+                    "voice_encryption": voice_encryption,
                     "voice_tls_ca_file": str(authority.file),
                 }
             },

@@ -1,12 +1,15 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Calls whose signalling is TLS all the way: a foreign phone in, the conference out.
 
+Audio is SRTP as far as the phone has it; the conference has none.
+
 Debian 12's baresip does not verify whom it calls, whatever it is told; the other way round is
 proved here, and both ways in `tests/test_sip_tls.py`.
 """
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -45,6 +48,7 @@ def certificate(authority: Authority) -> Certificate:
 async def encrypted_service(
     authority: Authority,
     certificate: Certificate,
+    trunk_encryption: str = "prefer",
     *,
     shown: Certificate | None = None,
     **sections: dict[str, Any],
@@ -57,6 +61,8 @@ async def encrypted_service(
             authority,
             certificate,
             members=conference.phone_callers,
+            trunk_encryption=trunk_encryption,
+            voice_encryption="prefer",
             **sections,
         ) as served,
     ):
@@ -82,6 +88,43 @@ async def test_baresip_calls_over_tls_and_is_heard_in_a_conference_over_tls(
         await world.until(lambda: not world.conference.members())
         await world.until(lambda: not world.service.registry.snapshots())
         assert await world.ends() == {"success/left-room": 1}
+
+
+@needs_baresip
+async def test_baresip_calls_with_srtp_and_is_heard_in_a_conference_that_has_none(
+    tmp_path: Path, authority: Authority, certificate: Certificate
+) -> None:
+    clips = Clips(tmp_path / "clips")
+    async with (
+        encrypted_service(authority, certificate, "require", **clips.settings) as world,
+        baresip(
+            tmp_path / "phone", NUMBER, hertz=TONE, transport="tls", encryption="srtp-mand"
+        ) as phone,
+    ):
+        await phone.dial(f"sip:dialin@{HOST}:{world.sip_port('tls')};transport=tls")
+        await phone.press(f"{ROOM}#")
+        await world.until(lambda: is_in_room(world))
+        assert [call.encrypted for call in world.service.registry.snapshots()] == [True]
+        [member] = world.conference.members(ROOM)
+        await world.until_true(lambda: tone_is_heard(world.conference, member))
+        await phone.hang_up()
+        await world.until(lambda: not world.service.registry.snapshots())
+        assert await world.ends() == {"success/left-room": 1}
+
+
+@needs_baresip
+async def test_a_phone_without_srtp_is_refused_where_it_is_required(
+    tmp_path: Path, authority: Authority, certificate: Certificate
+) -> None:
+    async with (
+        encrypted_service(authority, certificate, "require") as world,
+        baresip(tmp_path / "phone", NUMBER, hertz=TONE, transport="tls") as phone,
+    ):
+        target = f"sip:dialin@{HOST}:{world.sip_port('tls')};transport=tls"
+        dialling = asyncio.create_task(phone.dial(target))
+        closed = await phone.tells("CALL_CLOSED")
+        dialling.cancel()
+        assert closed["param"].startswith("488 ")
 
 
 @needs_baresip

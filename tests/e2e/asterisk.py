@@ -40,6 +40,7 @@ MODULES = (
     *("app_confbridge", "bridge_softmix", "bridge_builtin_features", "format_wav", "format_pcm"),
     *("bridge_builtin_interval_features", "codec_ulaw", "codec_alaw", "codec_g722"),
     *("codec_resample", "func_callerid", "func_channel", "func_strings"),
+    *("res_crypto", "res_srtp"),
     # chan_pjsip will not load without it.
     "res_pjsip_pubsub",
 )
@@ -88,6 +89,7 @@ SETTINGS = {
         trust_id_inbound = yes
         send_pai = yes
         inband_progress = yes
+        media_encryption = {media_encryption}
     """,
     "extensions.conf": """
         [conferences]
@@ -198,14 +200,19 @@ class Asterisk:
 
 
 @asynccontextmanager
-async def running_asterisk(certificate: Certificate | None = None) -> AsyncIterator[Asterisk]:
-    """Run Asterisk on free ports while the block runs; with a certificate it takes TLS as well."""
+async def running_asterisk(
+    certificate: Certificate | None = None, *, media_encryption: str = "no"
+) -> AsyncIterator[Asterisk]:
+    """Run Asterisk on free ports while the block runs; with a certificate it takes TLS as well.
+
+    With `sdes` as media encryption it takes calls with SRTP only.
+    """
     with (
         tempfile.TemporaryDirectory(prefix="dialin-", dir=ROOTFS / "tmp") as name,
         socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as notify,
     ):
         folder, port, tls_port = Path(name), free_port(), free_port()
-        write_settings(folder, port, tls_port if certificate else None)
+        write_settings(folder, port, tls_port if certificate else None, media_encryption)
         if certificate:
             (folder / "tls.pem").write_bytes(certificate.file.read_bytes())
             (folder / "tls.key").write_bytes(
@@ -236,7 +243,9 @@ async def until_ready(notify: socket.socket) -> None:
             pass
 
 
-def write_settings(folder: Path, port: int, tls_port: int | None) -> None:
+def write_settings(
+    folder: Path, port: int, tls_port: int | None, media_encryption: str = "no"
+) -> None:
     """All files that Asterisk reads, and nothing that was there before."""
     (modules,) = ROOTFS.glob("usr/lib/*/asterisk/modules")
     values = {
@@ -245,6 +254,7 @@ def write_settings(folder: Path, port: int, tls_port: int | None) -> None:
         "load": "".join(f"load = {module}.so\n" for module in MODULES),
         "host": HOST,
         "port": port,
+        "media_encryption": media_encryption,
         "tls": TLS_SETTINGS.format(host=HOST, tls_port=tls_port, etc=inside(folder))
         if tls_port
         else "",

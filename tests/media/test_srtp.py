@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
+import hmac
+import subprocess
 from collections.abc import Callable
 from dataclasses import dataclass
 from hashlib import shake_128
@@ -117,6 +119,32 @@ class TestSuites:
         """Else keys of 256 bits would be taken, and 128 of them used."""
         monkeypatch.setattr(srtp, "_turn_to_aes_256", break_it)
         assert srtp.usable_suites.__wrapped__() == (GCM_256, GCM_128, SHA1_80, SHA1_32)
+
+
+def counter_mode(key: bytes, counter: int, data: bytes) -> bytes:
+    """AES in counter mode by OpenSSL, which knows nothing of SRTP."""
+    cipher = f"-aes-{8 * len(key)}-ctr"
+    command = ["openssl", "enc", cipher, "-K", key.hex(), "-iv", counter.to_bytes(16).hex()]
+    return subprocess.run(command, input=data, capture_output=True, check=True).stdout
+
+
+@pytest.mark.parametrize("suite", [suite for suite in Suite if not suite.is_aead])
+def test_counter_mode_is_what_the_rfcs_say(suite: Suite) -> None:
+    """RFC 3711 §4.1.1, §4.2.1 and §4.3, RFC 6188 §2 and §3, without libsrtp."""
+    secret = new_keys(suite).send_key
+    key, salt = secret[: suite.key_bytes], int.from_bytes(secret[suite.key_bytes :])
+
+    def derived(label: int, length: int) -> bytes:
+        return counter_mode(key, (salt ^ label << 48) << 16, bytes(length))
+
+    ssrc, sequence = 0xDEADBEEF, 4711
+    packet = rtp.pack(
+        b"\x07" * 160, payload_type=0, marker=False, sequence=sequence, timestamp=5, ssrc=ssrc
+    )
+    counter = int.from_bytes(derived(2, 14)) << 16 ^ ssrc << 64 ^ sequence << 16
+    sealed = packet[:12] + counter_mode(derived(0, suite.key_bytes), counter, packet[12:])
+    tag = hmac.digest(derived(1, 20), sealed + bytes(4), "sha1")[: suite.tag_bytes]
+    assert srtp.SendContext(suite, secret).protect(packet) == sealed + tag
 
 
 @pytest.mark.parametrize("suite", Suite)

@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Debian's baresip as a phone: told what to do by its control connection and its key console.
 
-It says a sine without end and has no sound card. Its events tell what it thinks of a call.
+It says a sine without end, and writes what it hears to a file. Its events tell what it thinks of
+a call.
 """
 
 from __future__ import annotations
@@ -9,6 +10,8 @@ from __future__ import annotations
 import asyncio
 import json
 import socket
+import wave
+from array import array
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -41,14 +44,19 @@ module_path {modules}
 module g711.so
 module g722.so
 module ausine.so
+module sndfile.so
+module srtp.so
 module ctrl_tcp.so
 module cons.so
 module_app account.so
 module_app menu.so
 ctrl_tcp_listen {host}:{control}
 cons_listen {host}:{console}
+snd_path {folder}
 """
-ACCOUNT = "<sip:{number}@{host};transport={transport}>;regint=0;audio_codecs={codec}/8000/1\n"
+ACCOUNT = (
+    "<sip:{number}@{host};transport={transport}>;regint=0;audio_codecs={codec}/8000/1{encryption}\n"
+)
 
 needs_baresip = needs("baresip", "baresip-core")
 
@@ -57,13 +65,18 @@ class Baresip:
     """A running baresip."""
 
     def __init__(
-        self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, console_port: int
+        self,
+        reader: asyncio.StreamReader,
+        writer: asyncio.StreamWriter,
+        console_port: int,
+        folder: Path,
     ) -> None:
         self.events: list[dict[str, Any]] = []
         """What it told, oldest first."""
         self._reader = reader
         self._writer = writer
         self._console_port = console_port
+        self._folder = folder
         self._changed = asyncio.Event()
 
     async def dial(self, target: str) -> None:
@@ -84,6 +97,12 @@ class Baresip:
     async def hang_up(self) -> None:
         """End the call."""
         self._command("hangup", "")
+
+    def heard(self) -> array[int]:
+        """All that it heard in its one call, once that is over: samples at 8 kHz."""
+        [recording] = self._folder.glob("dump-*-dec.wav")
+        with wave.open(str(recording)) as opened:
+            return array("h", opened.readframes(opened.getnframes()))
 
     async def tells(self, kind: str) -> dict[str, Any]:
         """Wait until it has told this kind of event."""
@@ -115,18 +134,40 @@ class Baresip:
 
 @asynccontextmanager
 async def baresip(
-    folder: Path, number: str, *, hertz: int, codec: str = "PCMA", transport: str = "udp"
+    folder: Path,
+    number: str,
+    *,
+    hertz: int,
+    codec: str = "PCMA",
+    transport: str = "udp",
+    encryption: str = "",
 ) -> AsyncIterator[Baresip]:
-    """A phone with this number, while the block runs. Its files are in the folder."""
+    """A phone with this number, while the block runs. Its files are in the folder.
+
+    `encryption` is what it calls `mediaenc`: `srtp` (in RTP/AVP) or `srtp-mand` (RTP/SAVP).
+    """
     control, console = free_port(HOST, socket.SOCK_STREAM), free_port(HOST)
     _write_files(
         folder,
-        CONFIG.format(host=HOST, hertz=hertz, modules=MODULES, control=control, console=console),
-        ACCOUNT.format(number=number, host=HOST, transport=transport, codec=codec),
+        CONFIG.format(
+            host=HOST,
+            hertz=hertz,
+            modules=MODULES,
+            control=control,
+            console=console,
+            folder=folder,
+        ),
+        ACCOUNT.format(
+            number=number,
+            host=HOST,
+            transport=transport,
+            codec=codec,
+            encryption=f";mediaenc={encryption}" if encryption else "",
+        ),
     )
     async with started("baresip", "-f", str(folder), log=folder / "baresip.log") as process:
         reader, writer = await _connected(control, lambda: process.returncode is None)
-        phone = Baresip(reader, writer, console)
+        phone = Baresip(reader, writer, console, folder)
         listening = asyncio.create_task(phone.listen())
         try:
             yield phone
