@@ -56,6 +56,7 @@ class Settings(Section):
         ports_suffice(self)
         ports_are_apart(self)
         trunks_differ(self)
+        trunks_are_reached(self)
         servers_differ(self)
         languages_are_known(self)
         return self
@@ -95,6 +96,18 @@ def trunks_differ(settings: Settings) -> None:
                 "be told apart.",
                 "Make them one trunk that has all the numbers.",
                 setting=f"trunks.{other_name}.allowed_sources",
+            )
+
+
+def trunks_are_reached(settings: Settings) -> None:
+    """Where we register, calls come back by a socket that there is; TLS brings its own."""
+    heard = {listen.transport for listen in settings.sip.listen} | {"tls"}
+    for name, trunk in settings.trunks.items():
+        if trunk.mode == "register" and trunk.transport not in heard:
+            raise refused(
+                f"nothing in sip.listen takes the calls that would come by {trunk.transport}.",
+                f'Add {{ transport = "{trunk.transport}", host = "0.0.0.0" }} there, or change it.',
+                setting=f"trunks.{name}.transport",
             )
 
 

@@ -17,6 +17,7 @@ from dialin.settings import FOR_DEMO, Settings
 from dialin.settings.base import Section
 from dialin.settings.problems import section_of
 from tests.settings import SECRET, TOKEN, complaint, settings, with_values
+from tests.settings.test_peer_checks import REGISTER
 
 
 def test_a_trunk_and_a_server_are_all_that_must_be_set() -> None:
@@ -360,3 +361,15 @@ def test_a_provider_has_to_prove_the_name_that_is_looked_up(
 ) -> None:
     told = settings({f"trunks.lab.{key}": value for key, value in changes.items()})
     assert told.trunks["lab"].server_name == name
+
+
+def test_where_we_register_calls_come_back_by_a_socket_that_there_is() -> None:
+    udp = {"sip.listen": [{"transport": "udp", "host": "127.0.0.1"}]}
+    said = complaint(REGISTER | udp | {"trunks.lab.transport": "tcp"})
+
+    assert said == (
+        "trunks.lab.transport: nothing in sip.listen takes the calls that would come by tcp."
+    )
+    for transport in ("udp", "tls"):
+        assert complaint(REGISTER | udp | {"trunks.lab.transport": transport}) == ""
+    assert complaint(udp | {"trunks.lab.transport": "tcp"}) == ""
