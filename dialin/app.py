@@ -16,7 +16,9 @@ import signal
 from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass
+from functools import partial
 from importlib.metadata import version
+from ipaddress import IPv4Address, IPv6Address, ip_address
 from typing import Any
 
 import aiohttp
@@ -83,6 +85,11 @@ class FrontDoor:
         """Whether anything from this address is read at all: trunks and voice servers."""
         is_voice_server = self._house is not None and self._house.voice.knows(host)
         return is_voice_server or self._trunks.allows(host)
+
+    def is_trunk(self, host: str) -> bool:
+        """Whether this is a provider, and no voice server."""
+        is_voice_server = self._house is not None and self._house.voice.knows(host)
+        return self._trunks.allows(host) and not is_voice_server
 
     def take(self, leg: IncomingLeg) -> None:
         """A call has come in."""
@@ -280,6 +287,19 @@ def trust_trunks(settings: Settings, sip: SipEndpoint) -> None:
                 sip.trust(str(network), 0, tls_target(trunk))
 
 
+def advertised_to(
+    address: IPv4Address | IPv6Address | None, door: FrontDoor, host: str
+) -> str | None:
+    """The address of ours that a far end is told, if not the one that it is reached from.
+
+    A NAT lies between us and providers; not between us and our voice servers, nor on this machine.
+    """
+    far = ip_address(host)
+    if address is None or address.version != far.version or far.is_loopback:
+        return None
+    return str(address) if door.is_trunk(host) else None
+
+
 async def follow_certificates(certificates: OwnCertificates) -> None:
     """Take certificates that are renewed on disk, until cancelled."""
     while True:
@@ -382,6 +402,7 @@ async def running(settings: Settings) -> AsyncIterator[Service]:
             listen_addresses(settings),
             allow_source=door.hears,
             on_call=door.take,
+            advertise=partial(advertised_to, settings.sip.advertised_address, door),
         )
         stack.push_async_callback(sip.close)
         trust_trunks(settings, sip)

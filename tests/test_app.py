@@ -8,6 +8,7 @@ import os
 import signal
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from ipaddress import IPv4Address
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, cast
@@ -18,10 +19,12 @@ import pytest
 
 from dialin import app
 from dialin.__main__ import operator_errors
+from dialin.call import House
 from dialin.demo.bbb import Fault
 from dialin.demo.run import demo_settings
 from dialin.errors import OperatorError
 from dialin.events import Codec
+from dialin.registry import Registry
 from dialin.sip import Certificate, Listen, OutgoingLeg, Refused, SipEndpoint, TlsTarget
 from dialin.trunk import Trunk, Trunks
 from dialin.wire import sdp
@@ -325,6 +328,26 @@ async def test_a_call_that_comes_before_the_house_stands_is_asked_to_come_back()
             with pytest.raises(Refused) as refused:
                 await leg.answered()
             assert refused.value.status == 503
+
+
+@pytest.mark.parametrize(
+    ("host", "told"),
+    [
+        ("192.0.2.20", "203.0.113.9"),  # a provider
+        ("10.0.0.12", None),  # a voice server, on our side of the NAT
+        ("127.0.0.1", None),
+        ("2001:db8::20", None),
+        ("198.51.100.1", None),  # nobody
+    ],
+)
+def test_providers_are_told_the_address_that_a_nat_gives_us(host: str, told: str | None) -> None:
+    networks = ["192.0.2.0/24", "127.0.0.0/8", "2001:db8::/32", "10.0.0.0/8"]
+    trunks = Trunks([Trunk("lab", networks=networks)])
+    door = app.FrontDoor(trunks, cast(Registry, None), cast(asyncio.TaskGroup, None))
+    voice = SimpleNamespace(knows=lambda host: host == "10.0.0.12")
+    door.open(cast(House, SimpleNamespace(voice=voice)))
+    assert app.advertised_to(IPv4Address("203.0.113.9"), door, host) == told
+    assert app.advertised_to(None, door, host) is None
 
 
 async def test_readiness_follows_bbb() -> None:

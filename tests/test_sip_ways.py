@@ -6,9 +6,10 @@ from __future__ import annotations
 import asyncio
 
 from dialin.wire.flow import Flow
+from dialin.wire.message import Request, parse
 from tests.fakes.sip_peers import TcpPeer, TcpServer, UdpPeer
-from tests.sipbench import TCP4, UDP4, Bench, opened
-from tests.wire.peers import answer_to
+from tests.sipbench import TCP4, UDP4, Bench, caller_at, opened
+from tests.wire.peers import ANSWER, answer_to
 
 URI = "sip:provider.example"
 
@@ -80,3 +81,29 @@ async def test_an_empty_datagram_is_sent_from_where_we_listen() -> None:
             assert await peer.octets() == b"\r\n\r\n"
             bench.sip.poke(Flow("UDP", "::1", peer.port))
             assert bench.sip.counters.unsent == 1
+
+
+async def test_far_ends_are_told_the_address_that_a_nat_gives_us() -> None:
+    async with opened(UDP4) as bench:
+        bench.sip._advertise = lambda host: "203.0.113.9" if host == "127.0.0.1" else None
+        with UdpPeer() as peer:
+            port = bench.address()[1]
+            peer.send(caller_at(peer).invite(), bench.address())
+            leg = await bench.call()
+            assert leg.local_host == "127.0.0.1"  # for sockets, it is still our own
+            answering = asyncio.create_task(leg.answer(ANSWER))
+            ok = await peer.response()
+            assert ok.contacts[0].uri_text == f"sip:dialin@203.0.113.9:{port}"
+            leg.hang_up()
+            answering.cancel()
+            asking = asyncio.create_task(
+                bench.sip.request("OPTIONS", URI, Flow("UDP", peer.host, peer.port))
+            )
+            while (asked := await peer.octets())[:7] != b"OPTIONS":
+                pass
+            request = parse(asked)
+            assert isinstance(request, Request)
+            assert (request.via.host, request.via.port) == ("203.0.113.9", port)
+            assert request.from_.uri_text == f"sip:dialin@203.0.113.9:{port}"
+            peer.send(answer_to(request, 200), bench.address())
+            await asking

@@ -61,6 +61,7 @@ class SipEndpoint:
         *,
         allow_source: Callable[[str], bool],
         on_call: Callable[[IncomingLeg], None],
+        advertise: Callable[[str], str | None] = lambda _host: None,
     ) -> None:
         """For `open`, which listens too."""
         self.agent = agent
@@ -70,6 +71,7 @@ class SipEndpoint:
         self.counters = SipCounters()
         """What has been counted since the endpoint opened."""
         self._on_call = on_call
+        self._advertise = advertise
         self._loop = asyncio.get_running_loop()
         self._timer: asyncio.TimerHandle | None = None
         self._legs: dict[str, IncomingLeg | OutgoingLeg] = {}
@@ -92,12 +94,14 @@ class SipEndpoint:
         user_agent: str = "dialin",
         timers: Timers | None = None,
         answer_options: bool = True,
+        advertise: Callable[[str], str | None] = lambda _host: None,
     ) -> SipEndpoint:
         """Listen on these addresses. Raises OperatorError when one cannot be had.
 
         `allow_source` sees the IP address of every datagram and connection: of others nothing is
         read, and their addresses in a Contact or Record-Route are not followed. `on_call` is given
         each new call and must not wait: it rejects it, or starts a task that answers it.
+        `advertise` says which address of ours a far end is told, where a NAT hides the true one.
         """
         agent = UserAgent(
             token=lambda bits: secrets.token_hex(bits // 8),
@@ -106,7 +110,7 @@ class SipEndpoint:
             may_send_to=allow_source,
         )
         agent.takes_calls = answer_options
-        endpoint = cls(agent, allow_source=allow_source, on_call=on_call)
+        endpoint = cls(agent, allow_source=allow_source, on_call=on_call, advertise=advertise)
         try:
             for address in listen:
                 await endpoint._listen(address)
@@ -332,8 +336,11 @@ class SipEndpoint:
         """
         if flow.transport == "TLS" and not self._listens_for(flow):
             host, port = self._tcp.own_end(flow, self._routes.own_host(flow.host))
-            return LocalAddress("TLS", host, port)
-        return self._routes.reached_at(self._listening_for(flow), flow)
+            local = LocalAddress("TLS", host, port)
+        else:
+            local = self._routes.reached_at(self._listening_for(flow), flow)
+        public = self._advertise(flow.host)
+        return replace(local, public=public) if public else local
 
     def _listens_for(self, flow: Flow) -> bool:
         family = family_of(flow.host)

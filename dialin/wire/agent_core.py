@@ -199,7 +199,7 @@ class AgentCore:
         """A topmost Via with a fresh branch; rport asks for the way back through a NAT."""
         branch = MAGIC_COOKIE + self.token(BRANCH_BITS)
         params = Params((("rport", None), ("branch", branch)))
-        return Via(local.transport, local.host, local.port, params)
+        return Via(local.transport, local.told, local.port, params)
 
     def about_us(
         self, local: LocalAddress, *, is_sips: bool = False

@@ -26,11 +26,18 @@ class LocalAddress:
     """Our IP address on the way to this far end, IPv6 without brackets."""
     port: int
     """Our listening port."""
+    public: str | None = None
+    """The address that far ends are told instead, where a NAT hides ours."""
+
+    @property
+    def told(self) -> str:
+        """The address that far ends are told, IPv6 without brackets."""
+        return self.public or self.host
 
     @property
     def host_port(self) -> str:
-        """Host and port as Via and URI write them: IPv6 in brackets (RFC 3261 §25.1)."""
-        host = f"[{self.host}]" if ":" in self.host else self.host
+        """Host and port as URIs write them: IPv6 in brackets (RFC 3261 §25.1)."""
+        host = f"[{self.told}]" if ":" in self.told else self.told
         return f"{host}:{self.port}"
 
 

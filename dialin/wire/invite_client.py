@@ -243,7 +243,7 @@ class OutgoingCallLeg:
 
 def _invite(core: AgentCore, invitation: Invitation, local: LocalAddress) -> Request:
     """The INVITE (§8.1.1), made of nothing but the invitation and our own address."""
-    domain = invitation.from_domain or local.host
+    domain = invitation.from_domain or local.told
     host = f"[{domain}]" if ":" in domain else domain
     caller = Address(
         invitation.from_display,

@@ -82,6 +82,10 @@ def test_an_ipv6_address_is_known_however_it_is_spelled() -> None:
         (LocalAddress("TCP", "192.0.2.1", 5062), "<sip:dialin@192.0.2.1:5062;transport=tcp>"),
         (LocalAddress("TLS", "192.0.2.1", 5061), "<sip:dialin@192.0.2.1:5061;transport=tls>"),
         (LocalAddress("UDP", "2001:db8::1", 5060), "<sip:dialin@[2001:db8::1]:5060>"),
+        (
+            LocalAddress("UDP", "192.0.2.1", 5060, public="203.0.113.9"),
+            "<sip:dialin@203.0.113.9:5060>",
+        ),
     ],
 )
 def test_our_contact_says_where_we_listen(local: LocalAddress, contact: str) -> None:
@@ -89,6 +93,8 @@ def test_our_contact_says_where_we_listen(local: LocalAddress, contact: str) -> 
 
 
 def test_each_via_has_a_branch_of_its_own_and_asks_for_the_port() -> None:
+    hidden = core().via(LocalAddress("UDP", "192.0.2.1", 5060, public="2001:db8::9"))
+    assert (hidden.host, hidden.port) == ("2001:db8::9", 5060)
     via = core().via(LocalAddress("UDP", "192.0.2.1", 5060))
     assert str(via) == f"SIP/2.0/UDP 192.0.2.1:5060;rport;branch=z9hG4bK{'f' * 32}"
 
