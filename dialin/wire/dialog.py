@@ -142,8 +142,17 @@ class Dialog:
         body: bytes = b"",
     ) -> Request:
         """The next request of ours in this dialog (§12.2.1.1); Contact is among `headers`."""
-        self.local_cseq = FIRST_CSEQ if self.local_cseq is None else self.local_cseq + 1
+        self.local_cseq = self._next_cseq()
         return self._request(method, self.local_cseq, via, headers, body)
+
+    def _next_cseq(self) -> int:
+        return FIRST_CSEQ if self.local_cseq is None else self.local_cseq + 1
+
+    def again(self, request: Request, *, via: Via) -> Request:
+        """A request of ours once more, as the next one of the dialog (§22.2)."""
+        self.local_cseq = self._next_cseq()
+        cseq = f"{self.local_cseq} {request.method}"
+        return replace(request, headers=request.headers.set("Via", str(via)).set("CSeq", cseq))
 
     def ack(
         self,

@@ -10,10 +10,11 @@ the leg, to `invite_server` and `invite_client`.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from dataclasses import dataclass, replace
 from typing import ClassVar, Protocol
 
 from dialin.wire.accepted_invite import AcceptedInvite
-from dialin.wire.agent_core import AgentCore, Received
+from dialin.wire.agent_core import AgentCore, Received, Requester
 from dialin.wire.agent_events import Acknowledged, KeyPressed, LocalAddress, Reanswered, Reoffer
 from dialin.wire.content import UnsupportedContent, key_pressed, session_description
 from dialin.wire.dialog import Dialog
@@ -41,6 +42,18 @@ class SessionOwner(Protocol):
         """Our 2xx was never acknowledged, or the session not refreshed; our BYE is under way."""
 
 
+@dataclass(frozen=True, slots=True)
+class _Asked:
+    """A request of ours in the dialog."""
+
+    request: Request
+    """What was sent, less the answers to challenges."""
+    way: Flow
+    """Where to."""
+    requester: Requester
+    """Who waits for what becomes of it."""
+
+
 class Session:
     """One dialog."""
 
@@ -55,8 +68,8 @@ class Session:
         is_called: bool,
         prover: Prover | None = None,
     ) -> None:
-        """`is_called`: the first INVITE came from the peer. `prover` meets challenges to our BYE,
-        where it goes to the very server that has challenged the INVITE."""
+        """`is_called`: the first INVITE came from the peer. `prover` meets challenges to our
+        requests in the dialog, where they go to the very server that has challenged the INVITE."""
         self.leg_id = owner.leg_id
         self.local_tag = dialog.id.local_tag
         self.dialog = dialog
@@ -66,7 +79,8 @@ class Session:
         self._flow = flow
         self._local = local
         self._prover = prover
-        self._bye_way = flow
+        self._asked: _Asked | None = None
+        """Our latest request: there is never more than one whose challenge would matter."""
         self.owns_call_id = not is_called
         self._timekeeping = Timekeeping()
         self._timer = SessionTimer(core, self)
@@ -253,29 +267,42 @@ class Session:
             self._owner.lost(None, "no-ack")
 
     def _send_bye(self, now: float) -> None:
-        if self._prover:
-            self._prover.begin()
-        self._say_bye(now)
-
-    def _say_bye(self, now: float) -> None:
         core = self._core
         request = self.dialog.request(
             "BYE", via=core.via(self._local), headers=(("User-Agent", core.user_agent),)
         )
-        self._bye_way = core.way_to(self.dialog.next_hop(), self._flow)
+        self._ask(request, self, now)
+
+    def _ask(self, request: Request, requester: Requester, now: float) -> TransactionKey:
+        way = self._core.way_to(self.dialog.next_hop(), self._flow)
         if self._prover:
-            request = self._prover.signed(request, self._bye_way)
-        core.request(request, self._bye_way, self, now)
+            self._prover.begin()
+        return self._send(_Asked(request, way, requester), now)
+
+    def _send(self, asked: _Asked, now: float) -> TransactionKey:
+        self._asked = asked
+        request = asked.request
+        if self._prover:
+            request = self._prover.signed(request, asked.way)
+        return self._core.request(request, asked.way, asked.requester, now)
+
+    def ask_again(self, response: Response, flow: Flow, now: float) -> TransactionKey | None:
+        """Send our latest request once more if a response wants the password for it (§22.2).
+
+        None where it does not, or is not to be told.
+        """
+        asked, prover = self._asked, self._prover
+        if asked is None or prover is None or not prover.knows(asked.way):
+            return None
+        if not prover.meets(response, asked=asked.way, came=flow):
+            return None
+        again = self.dialog.again(asked.request, via=self._core.via(self._local))
+        return self._send(replace(asked, request=again), now)
 
     def responded(self, key: TransactionKey, response: Response, flow: Flow, now: float) -> None:
         """Our BYE is answered; whatever the answer, the dialog is over (§15.1.1), unless it can be
         said again with the password that is asked for."""
-        if response.status < 200:
-            return
-        way, prover = self._bye_way, self._prover
-        if prover and prover.knows(way) and prover.meets(response, asked=way, came=flow):
-            self._say_bye(now)
-        else:
+        if response.status >= 200 and not self.ask_again(response, flow, now):
             self.drop()
 
     def timed_out(self, key: TransactionKey, status: int, now: float) -> None:
@@ -305,8 +332,7 @@ class Session:
             ),
             body=self._local_sdp if body_type else b"",
         )
-        way = core.way_to(self.dialog.next_hop(), self._flow)
-        return core.request(request, way, self._timer, now)
+        return self._ask(request, self._timer, now)
 
     def refreshed(self, response: Response, now: float) -> None:
         """Take the 2xx to a refresh; an INVITE's gets its ACK, as often as it comes (§13.2.2.4)."""

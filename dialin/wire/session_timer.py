@@ -13,6 +13,7 @@ from typing import Protocol
 
 from dialin.wire.agent_core import AgentCore
 from dialin.wire.content import UnsupportedContent, session_description
+from dialin.wire.flow import Flow
 from dialin.wire.message import Message, Request, Response
 from dialin.wire.session_expires import (
     MIN_SE_S,
@@ -51,6 +52,9 @@ class TimedSession(Protocol):
 
     def reanswered(self, answer: bytes) -> None:
         """The description in the 2xx to a re-INVITE of ours."""
+
+    def ask_again(self, response: Response, flow: Flow, now: float) -> TransactionKey | None:
+        """Send a refresh once more if that is what a response wants and shall have."""
 
     def expired(self, status: int | None, now: float) -> None:
         """Nobody has refreshed the session."""
@@ -141,7 +145,7 @@ class SessionTimer:
         rest_s = self._gives_up_at - now
         self._wake_at(now + max(rest_s / 2, TRY_AGAIN_NEVER_BELOW_S))
 
-    def responded(self, key: TransactionKey, response: Response, flow: object, now: float) -> None:
+    def responded(self, key: TransactionKey, response: Response, flow: Flow, now: float) -> None:
         """A response to our refresh; a 2xx to an INVITE comes again until its ACK arrives."""
         if response.status < 200:
             return
@@ -153,7 +157,9 @@ class SessionTimer:
             if is_first and not self._is_over:
                 self._succeeded(key, response, now)
         elif not self._is_over:
-            self._failed(response, now)
+            self._pending = self._session.ask_again(response, flow, now)
+            if self._pending is None:
+                self._failed(response, now)
 
     def timed_out(self, key: TransactionKey, status: int, now: float) -> None:
         """No response will come: the peer is gone, or the way to it is for now."""

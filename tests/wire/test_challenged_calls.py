@@ -161,6 +161,45 @@ def test_a_server_that_has_not_challenged_the_invite_gets_nothing_for_the_bye(ca
     assert bench.agent.legs == 0
 
 
+def refresh(bench: Bench, allow: str) -> Request:
+    """A call that was challenged, and whose session is ours to refresh: the first refresh."""
+    timed = [("Supported", "timer"), ("Session-Expires", "120;refresher=uac"), ("Allow", allow)]
+    _, _, [_, again] = challenged(bench)
+    assert isinstance(again, Request)
+    bench.receive(answer_to(again, 200, [NEAR, *timed], OFFER), CALLED)
+    [(_, send)] = bench.advance(60.0)
+    assert isinstance(send.message, Request)
+    return send.message
+
+
+@pytest.mark.parametrize(("allow", "method"), [("UPDATE", "UPDATE"), ("INVITE", "INVITE")])
+def test_a_challenged_refresh_is_sent_again_and_keeps_the_session(allow: str, method: str) -> None:
+    bench = Bench()
+    first = refresh(bench, allow)
+    assert (first.method, first.cseq.number) == (method, 3)
+    *_, again = bench.receive(answer_to(first, 407, proxy("n2")), CALLED)
+    assert isinstance(again, Request)
+    assert (again.method, again.cseq.number, again.body) == (method, 4, first.body)
+    assert again.via.branch != first.via.branch
+    assert proofs(bench)[-1] == (method, CALLED.host, "n2")
+    body = OFFER if method == "INVITE" else b""
+    bench.receive(answer_to(again, 200, [NEAR, ("Session-Expires", "120")], body), CALLED)
+    bench.advance(119.0)
+    assert bench.told(Ended) == []
+
+
+def test_a_refresh_whose_password_is_refused_is_a_refusal_like_any_other() -> None:
+    bench = Bench()
+    first = refresh(bench, "UPDATE")
+    [again] = bench.receive(answer_to(first, 407, proxy("n2")), CALLED)
+    assert isinstance(again, Request)
+    assert bench.receive(answer_to(again, 407, proxy("n3")), CALLED) == []
+    [(at, later), *_] = bench.advance(100.0)
+    assert isinstance(later.message, Request)
+    assert (later.message.method, at > 60.0) == ("UPDATE", True)
+    assert "n3" not in {nonce for _, _, nonce in proofs(bench)}
+
+
 def test_who_calls_is_at_home_with_the_provider() -> None:
     bench = Bench()
     _, invite = bench.call_out(from_domain="provider.example", from_user="+493023125100")
