@@ -15,11 +15,12 @@ from pathlib import Path
 import pytest
 
 from dialin.sip import IncomingLeg, LegGone, OutgoingLeg
+from dialin.wire import session_expires
 from dialin.wire.flow import Flow
 from dialin.wire.message import Response
 from dialin.wire.timers import Timers
 from dialin.wire.transaction import Send
-from tests.sipbench import TCP4, UDP4, Bench, opened
+from tests.sipbench import QUICK, TCP4, UDP4, Bench, opened
 from tests.wire.peers import ANSWER, OFFER
 
 SCENARIOS = Path(__file__).parent / "sipp"
@@ -27,6 +28,10 @@ CALLS = 50
 RATE = 50
 TRANSPORTS = {"UDP": "u1", "TCP": "t1"}
 BRISK = Timers(t1_s=0.05, t2_s=0.2, t4_s=0.2)
+LEISURELY = Timers(t1_s=0.1, t2_s=0.1, t4_s=0.1)
+"""For a caller that has to know which of our 200s is the first."""
+SHORTEST_S = 3
+"""A session interval of which the whole test is over in seconds; RFC 4028 has 90."""
 
 pytestmark = pytest.mark.skipif(
     shutil.which("sipp") is None, reason="needs sipp (Debian: sip-tester)"
@@ -79,11 +84,13 @@ async def listening(port: int) -> None:
 
 
 @asynccontextmanager
-async def served(*, answers: bool = True) -> AsyncIterator[tuple[Bench, Takers]]:
+async def served(
+    *, answers: bool = True, timers: Timers = BRISK
+) -> AsyncIterator[tuple[Bench, Takers]]:
     """An endpoint that answers, or lets ring."""
     async with asyncio.TaskGroup() as tasks:
         takers = Takers(tasks, answers=answers)
-        async with opened(UDP4, TCP4, timers=BRISK, on_call=takers.take) as bench:
+        async with opened(UDP4, TCP4, timers=timers, on_call=takers.take) as bench:
             yield bench, takers
 
 
@@ -93,7 +100,7 @@ async def sipp(folder: Path, scenario: str, *arguments: str) -> None:
         "sipp",
         *arguments,
         *("-sf", str(SCENARIOS / f"{scenario}.xml"), "-i", "127.0.0.1", "-nostdin"),
-        *("-m", str(CALLS), "-timeout", "40", "-timeout_error", "-trace_err"),
+        *("-m", str(CALLS), "-timeout", "180", "-timeout_error", "-trace_err"),
         *("-error_file", "errors.log", "-deadcall_wait", "100"),
         cwd=folder,
         stdout=asyncio.subprocess.PIPE,
@@ -105,12 +112,14 @@ async def sipp(folder: Path, scenario: str, *arguments: str) -> None:
     assert process.returncode == 0, f"{found}\n{screen.decode(errors='replace')[-3000:]}"
 
 
-async def call_with_sipp(bench: Bench, folder: Path, scenario: str, transport: str) -> None:
+async def call_with_sipp(
+    bench: Bench, folder: Path, scenario: str, transport: str = "UDP", *arguments: str
+) -> None:
     """Run a caller's scenario against the endpoint."""
     host, port = bench.address(transport)
     target = f"{host}:{port}"
     how = ("-t", TRANSPORTS[transport], "-r", str(RATE), "-p", str(free_port()))
-    await sipp(folder, scenario, target, *how)
+    await sipp(folder, scenario, target, *how, *arguments)
 
 
 async def nothing_left(bench: Bench) -> None:
@@ -134,6 +143,79 @@ async def test_fifty_calls_of_which_every_other_200_is_lost(tmp_path: Path) -> N
         assert takers.ends == {("peer", "bye"): CALLS}
         assert oks["INVITE"] > CALLS
         await nothing_left(bench)
+
+
+async def test_fifty_calls_of_which_the_first_200_is_lost(tmp_path: Path) -> None:
+    async with served(timers=LEISURELY) as (bench, takers):
+        oks = count_200_to_invite(bench)
+        await call_with_sipp(bench, tmp_path, "drop-one-200")
+        assert takers.ends == {("peer", "bye"): CALLS}
+        assert oks["INVITE"] >= 2 * CALLS
+        await nothing_left(bench)
+
+
+@pytest.mark.parametrize("scenario", ["drop-all-200", "no-ack"])
+async def test_fifty_calls_that_are_never_acknowledged(tmp_path: Path, scenario: str) -> None:
+    async with served(timers=QUICK) as (bench, takers):
+        await call_with_sipp(bench, tmp_path, scenario)
+        assert takers.ends == {("lost", "no-ack"): CALLS}
+        await nothing_left(bench)
+
+
+async def test_fifty_calls_whose_ack_is_late(tmp_path: Path) -> None:
+    async with served(timers=QUICK) as (bench, takers):
+        oks = count_200_to_invite(bench)
+        await call_with_sipp(bench, tmp_path, "delayed-ack")
+        assert takers.ends == {("peer", "bye"): CALLS}
+        assert oks["INVITE"] >= 4 * CALLS
+        await nothing_left(bench)
+
+
+async def test_fifty_cancels_that_cross_the_200(tmp_path: Path) -> None:
+    async with served(timers=QUICK) as (bench, takers):
+        await call_with_sipp(bench, tmp_path, "cancel-race")
+        assert takers.ends == {("peer", "bye"): CALLS}
+        await nothing_left(bench)
+
+
+@pytest.mark.parametrize("scenario", ["no-sdp", "refer"])
+async def test_fifty_calls_with_an_odd_wish(tmp_path: Path, scenario: str) -> None:
+    async with served(timers=QUICK) as (bench, takers):
+        await call_with_sipp(bench, tmp_path, scenario)
+        assert takers.ends == {("peer", "bye"): CALLS}
+        await nothing_left(bench)
+
+
+@pytest.mark.parametrize("side", ["uac", "uas"])
+async def test_fifty_sessions_that_are_not_refreshed(
+    tmp_path: Path, side: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(session_expires, "MIN_SE_S", SHORTEST_S)
+    async with served(timers=QUICK) as (bench, takers):
+        await call_with_sipp(bench, tmp_path, f"session-timer-{side}", *timed(SHORTEST_S))
+        assert takers.ends == {("lost", "session-expired"): CALLS}
+        await nothing_left(bench)
+
+
+@pytest.mark.e2e
+@pytest.mark.timeout(240)
+@pytest.mark.parametrize(("side", "ends_after_s"), [("uac", 60.0), ("uas", 90.0)])
+async def test_fifty_sessions_of_ninety_seconds_end_to_the_second(
+    tmp_path: Path, side: str, ends_after_s: float
+) -> None:
+    loop = asyncio.get_running_loop()
+    async with served() as (bench, takers):
+        began = loop.time()
+        await call_with_sipp(bench, tmp_path, f"session-timer-{side}", *timed(90))
+        # The last of the calls began a second after the first.
+        assert loop.time() - began - CALLS / RATE == pytest.approx(ends_after_s, abs=2.0)
+        assert takers.ends == {("lost", "session-expired"): CALLS}
+        await nothing_left(bench)
+
+
+def timed(interval_s: int) -> tuple[str, ...]:
+    """What tells a caller of the session interval."""
+    return ("UDP", "-key", "interval", str(interval_s))
 
 
 def count_200_to_invite(bench: Bench) -> Counter[str]:

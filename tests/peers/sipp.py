@@ -8,7 +8,7 @@ that its ports are nobody else's.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from tests.peers.process import free_port, needs, started
@@ -33,10 +33,12 @@ async def place_calls(
     stay_s: float,
     folder: Path,
     within_s: float,
+    keys: Mapping[str, object] | None = None,
 ) -> None:
     """One call from each number, `rate` a second; every one of them has to succeed.
 
-    A scenario finds the number in [field0], and how long to stay in its `<pause/>`.
+    A scenario finds the number in [field0], how long to stay in its `<pause/>`, and each of `keys`
+    under its name in brackets.
     """
     callers = _write_callers(folder, numbers)
     host = HOSTS[transport]
@@ -47,6 +49,8 @@ async def place_calls(
         *("-d", str(round(stay_s * 1000)), "-nostdin"),
         *("-trace_err", "-error_file", "errors.log", "-deadcall_wait", "100"),
     ]
+    for name, value in (keys or {}).items():
+        command += ["-key", name, str(value)]
     screen = folder / "screen.log"
     async with started(*command, log=screen) as process, asyncio.timeout(within_s):
         await process.wait()
