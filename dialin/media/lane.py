@@ -5,8 +5,9 @@ A lane forwards a packet that follows the one before exactly: the same SSRC and 
 next sequence number, as far on in time, of the same length, with a plain header. It compares and
 rewrites the header itself, as one number, instead of calling `dialin.wire.rtp`, and in the one
 buffer that all packets pass through; nothing of a leg is touched but this one small object, because
-the time goes into memory that is not in the processor's cache. Anything else goes the long way
-through `receiver`, which opens the lane again.
+the time goes into memory that is not in the processor's cache. With SRTP packets are opened and
+sealed in that buffer as well. Anything else goes the long way through `receiver`, which opens the
+lane again.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ from functools import lru_cache
 
 from dialin.media.playout import CLOCK_HZ
 from dialin.media.sockets import Scratch
+from dialin.media.srtp import LegSrtp
 from dialin.media.stream import IncomingStream, OutgoingStream
 from dialin.wire import rtp
 
@@ -42,9 +44,11 @@ class Lane(ABC):
         "head",
         "heard_at",
         "incoming",
+        "is_secured",
         "jitter_s",
         "left",
         "length",
+        "octets",
         "offset",
         "owner",
         "packet",
@@ -52,6 +56,7 @@ class Lane(ABC):
         "sink",
         "sink_fd",
         "sink_ssrc",
+        "srtp",
         "ssrc",
         "step",
         "step_s",
@@ -62,13 +67,20 @@ class Lane(ABC):
     sink: OutgoingStream
     """Where packets go; set when the lane is opened first."""
 
-    def __init__(self, fd: int, owner: int, incoming: IncomingStream, scratch: Scratch) -> None:
+    def __init__(
+        self, fd: int, owner: int, incoming: IncomingStream, scratch: Scratch, srtp: LegSrtp
+    ) -> None:
         self.fd = fd
         self.owner = owner
         """The number of the leg."""
         self.left = self.granted = 0
         self.head = self.ssrc = self.step = self.length = 0
         """The last packet's header and length, and how far the next is to be from it."""
+        self.octets = 0
+        """How many of them are payload."""
+        self.srtp = srtp
+        self.is_secured = False
+        """Whether packets are encrypted, before or behind."""
         self.offset = self.sink_fd = self.sink_ssrc = 0
         """How packets change, and where they go."""
         self.heard_at = float("-inf")
@@ -99,6 +111,9 @@ class Lane(ABC):
             and ssrc == self.ssrc
             and length == self.length
         ):
+            if self.is_secured:
+                self._forward_secured(length, head, now)
+                return
             self.left -= 1
             self.head = head
             self.jitter_s += (abs(now - self.heard_at - self.step_s) - self.jitter_s) / 16
@@ -111,10 +126,34 @@ class Lane(ABC):
         else:
             self.hear(self.views[length], now)
 
+    def _forward_secured(self, length: int, head: int, now: float) -> None:
+        """Do as `on_readable` does, with SRTP: its header is in the clear (RFC 3711 §3.1).
+
+        Until the packet has proved to be authentic, nothing is touched but the buffer.
+        """
+        length = self.srtp.open(length)
+        if not length:
+            return
+        self.left -= 1
+        self.head = head
+        self.jitter_s += (abs(now - self.heard_at - self.step_s) - self.jitter_s) / 16
+        self.heard_at = now
+        _HEADER.pack_into(self.packet, 0, head + self.offset, self.sink_ssrc)
+        length = self.sink.srtp.seal(length)
+        if not length:
+            self.sink.unsent += 1
+            return
+        try:
+            os.write(self.sink_fd, self.views[length])
+        except OSError as failure:
+            self.sink.fail(failure)
+
     def open_lane(
         self, header: rtp.RtpHeader, length: int, step: int, sink: OutgoingStream
     ) -> None:
         """Forward from the packet after this one on, which `sink` has just sent.
+
+        `length` is that of the packet in the clear.
 
         None of the numbers in a header may wrap on the way: that would carry into the next one.
         """
@@ -126,7 +165,9 @@ class Lane(ABC):
         self.step, self.step_s = _stride(step)
         self.jitter_s = self.incoming.tracker.jitter / CLOCK_HZ
         self.ssrc = header.ssrc
-        self.length = length
+        self.length = length + self.srtp.tag_bytes
+        self.octets = length - rtp.HEADER_BYTES
+        self.is_secured = self.srtp.is_on or sink.srtp.is_on
         self.offset = _head(sink.payload_type, sink.sequence, sink.timestamp) - self.head
         self.sink, self.sink_fd, self.sink_ssrc = sink, sink.fd, sink.ssrc
 
@@ -138,7 +179,7 @@ class Lane(ABC):
             self.incoming.catch_up(count, self.ssrc, sequence, timestamp, self.heard_at)
             self.incoming.tracker.jitter = self.jitter_s * CLOCK_HZ
             sent = self.head + self.offset
-            octets = count * (self.length - rtp.HEADER_BYTES)
+            octets = count * self.octets
             self.sink.catch_up(count, octets, sent >> 32 & 0xFFFF, sent & 0xFFFFFFFF, self.heard_at)
 
     def close_lane(self) -> None:

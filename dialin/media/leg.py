@@ -35,7 +35,7 @@ class Leg:
         media_timeout_s: float,
         learns_port: bool,
     ) -> None:
-        self._srtp = LegSrtp()
+        self._srtp = LegSrtp(surroundings.scratch.packet)
         outgoing = OutgoingStream(pair.rtp.send, self._srtp)
         self.pair = pair
         self.bridge: Bridge | None = None

@@ -26,14 +26,15 @@ class Receiver(Lane):
 
     def __init__(self, pair: PortPair, surroundings: Surroundings, srtp: LegSrtp) -> None:
         self.stream = IncomingStream()
-        super().__init__(pair.rtp.fileno(), surroundings.leg, self.stream, surroundings.scratch)
+        super().__init__(
+            pair.rtp.fileno(), surroundings.leg, self.stream, surroundings.scratch, srtp
+        )
         self.reporter = Reporter(pair.rtcp, surroundings, srtp)
         self.relay: Relay | None = None
         """Where audio goes while the leg is bridged."""
         self.dropped_source = 0
         self.malformed = 0
         self.unexpected = 0
-        self._srtp = srtp
         self._settings: LegSettings | None = None
         self._ear = DigitEar()
         self._tell = surroundings.tell
@@ -50,7 +51,7 @@ class Receiver(Lane):
 
     def unprotect(self, packet: memoryview) -> memoryview | None:
         """A packet of the far end in the clear; None, and counted, when SRTP says it is not."""
-        return self._srtp.unprotect(packet)
+        return self.srtp.unprotect(packet)
 
     def parse(self, packet: memoryview) -> rtp.RtpHeader | None:
         """The header of a packet; None, and counted, when it is no RTP."""
@@ -64,7 +65,6 @@ class Receiver(Lane):
 
     def hear(self, packet: memoryview, now: float) -> None:
         """Take one packet, whatever it is."""
-        self.close_lane()
         if rtcp.is_rtcp(packet):  # RFC 5761: some multiplex without asking
             self.reporter.hear(packet, now)
             return
@@ -73,6 +73,7 @@ class Receiver(Lane):
             self._hear_rtp(clear, now)
 
     def _hear_rtp(self, packet: memoryview, now: float) -> None:
+        self.close_lane()
         header, settings = self.parse(packet), self._settings
         if header is None or settings is None:
             return
@@ -111,8 +112,8 @@ class Receiver(Lane):
         relay = self.relay
         if (
             relay is not None
-            and not self._srtp.is_on
-            and not relay.sink.srtp.is_on
+            and self.srtp.fits_lane
+            and relay.sink.srtp.fits_lane
             and not self._ear.hears_tones
             and not header.marker
             and header.payload_length == length - rtp.HEADER_BYTES

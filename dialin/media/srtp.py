@@ -25,6 +25,9 @@ WINDOW_PACKETS = 1024
 MAX_SOURCES = 64
 """SSRCs that one key may be used for: each has a context, which a far end must not heap up."""
 
+MAX_IN_PLACE_BYTES = 1500
+"""What is worked on in the buffer that packets pass through, which has room for a tag behind."""
+
 _AES_ICM_256 = 5
 """libsrtp's SRTP_AES_ICM_256."""
 _CIPHER, _KEY_BYTES, _TAG_BYTES = 0, 1, 4
@@ -42,11 +45,36 @@ def usable_suites() -> tuple[Suite, ...]:
     return tuple(suite for suite in Suite if _does_a_round_trip(suite))
 
 
+@cache
+def works_in_place() -> bool:
+    """Whether libsrtp can be called without pylibsrtp's copies; if not, all goes by copies."""
+    suite = Suite.AES_CM_128_HMAC_SHA1_80
+    key = bytes(suite.master_bytes)
+    scratch = bytearray(_SAMPLE_RTP) + bytes(suite.tag_bytes)
+    with contextlib.suppress(AttributeError, TypeError, ValueError):
+        sealed = SendContext(suite, key, scratch).seal(len(_SAMPLE_RTP))
+        is_sealed = bytes(scratch) == SendContext(suite, key).protect(_SAMPLE_RTP)
+        opened = ReceiveContext(SrtpKeys(suite, key, key), scratch).open(sealed)
+        return is_sealed and scratch[:opened] == _SAMPLE_RTP
+    return False
+
+
+InPlace = Callable[[int], int]
+"""Works on the packet of so many octets at the beginning of a buffer; gives its new length, or 0.
+
+An error leaves what is in the buffer undefined.
+"""
+
+
 class SendContext:
     """Encrypts what leaves with one key."""
 
-    def __init__(self, suite: Suite, key: bytes) -> None:
+    def __init__(self, suite: Suite, key: bytes, scratch: bytearray | None = None) -> None:
+        """`scratch` is what `seal` works in; without it there is no `seal`."""
         self._session = _session(suite, key, Policy.SSRC_ANY_OUTBOUND)
+        self.seal: InPlace = _nothing_in_place
+        if scratch is not None:
+            self.seal = _in_place("srtp_protect", self._session, scratch)
 
     def protect(self, packet: bytes) -> bytes | None:
         """An RTP packet as SRTP; None where its sequence number was used before.
@@ -63,9 +91,13 @@ class SendContext:
 class ReceiveContext:
     """Authenticates and decrypts what was encrypted with one key."""
 
-    def __init__(self, keys: SrtpKeys) -> None:
+    def __init__(self, keys: SrtpKeys, scratch: bytearray | None = None) -> None:
+        """`scratch` is what `open` works in; without it there is no `open`, nor with an MKI."""
         self._keys = keys
         self._session = _session(keys.suite, keys.receive_key, Policy.SSRC_ANY_INBOUND)
+        self.open: InPlace = _nothing_in_place
+        if scratch is not None:
+            self.open = _in_place("srtp_unprotect", self._session, scratch)
         self._sources: set[bytes] = set()
 
     def unprotect(self, packet: Buffer) -> bytes | None:
@@ -91,7 +123,9 @@ class ReceiveContext:
 class LegSrtp:
     """Both directions of one leg. Without keys, packets pass as they are."""
 
-    def __init__(self) -> None:
+    def __init__(self, scratch: bytearray | None = None) -> None:
+        """`scratch` is the buffer that the lane works in."""
+        self._scratch = scratch if works_in_place() else None
         self.failed = 0
         """Packets of the far end, or of somebody else, that were not authentic."""
         self._keys: SrtpKeys | None = None
@@ -102,6 +136,16 @@ class LegSrtp:
     def is_on(self) -> bool:
         """Whether the leg's audio is encrypted."""
         return self._keys is not None
+
+    @property
+    def fits_lane(self) -> bool:
+        """Whether packets may take the lane, by `open` and `seal`."""
+        return self._keys is None or (self._scratch is not None and not self._keys.receive_mki)
+
+    @property
+    def tag_bytes(self) -> int:
+        """How much longer RTP is on its way."""
+        return self._keys.suite.tag_bytes if self._keys else 0
 
     def tune(self, keys: SrtpKeys | None) -> tuple[bool, bool]:
         """Take keys or none. Whether what leaves begins anew, and what comes.
@@ -115,9 +159,9 @@ class LegSrtp:
         if keys is None:
             self._sends = self._receives = None
         if keys is not None and sends_anew:
-            self._sends = SendContext(keys.suite, keys.send_key)
+            self._sends = SendContext(keys.suite, keys.send_key, self._scratch)
         if keys is not None and receives_anew:
-            self._receives = ReceiveContext(keys)
+            self._receives = ReceiveContext(keys, self._scratch)
         return sends_anew, receives_anew
 
     def protect(self, packet: bytes) -> bytes | None:
@@ -139,6 +183,18 @@ class LegSrtp:
         if self._receives is None:
             return packet
         return self._counted(self._receives.unprotect_rtcp(packet))
+
+    def open(self, length: int) -> int:
+        """`unprotect`, in place: the length that is left; 0, and counted, if not authentic."""
+        if self._receives is None:
+            return length
+        opened = self._receives.open(length)
+        self.failed += not opened
+        return opened
+
+    def seal(self, length: int) -> int:
+        """`protect`, in place: the length that it has then; 0 if the packet must not leave."""
+        return self._sends.seal(length) if self._sends else length
 
     def _counted(self, packet: bytes | None) -> memoryview | None:
         if packet is None:
@@ -170,6 +226,30 @@ def _session(suite: Suite, key: bytes, direction: int) -> Session:
     if profile is None:
         _turn_to_aes_256(policy, suite)
     return Session(policy)
+
+
+def _in_place(name: str, session: Session, scratch: bytearray) -> InPlace:
+    """One of libsrtp's functions, for a session and a buffer.
+
+    pylibsrtp copies each packet twice and makes an object for its length. This calls the same
+    function by its private names; `works_in_place` finds out whether they are still there.
+    """
+    binding = import_module("pylibsrtp._binding")
+    function = getattr(binding.lib, name)
+    pointer = session._srtp  # noqa: SLF001 - see above; what it points to lives as long as it
+    packet, length = binding.ffi.from_buffer(scratch), binding.ffi.new("int *")
+
+    def work(size: int) -> int:
+        if size > MAX_IN_PLACE_BYTES:
+            return 0
+        length[0] = size
+        return 0 if function(pointer[0], packet, length) else int(length[0])
+
+    return work
+
+
+def _nothing_in_place(_size: int) -> int:
+    return 0
 
 
 def _turn_to_aes_256(policy: Policy, suite: Suite) -> None:

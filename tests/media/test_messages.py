@@ -6,7 +6,7 @@ from __future__ import annotations
 from typing import get_args
 
 import pytest
-from hypothesis import given
+from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from dialin.events import Codec
@@ -29,6 +29,7 @@ KINDS = [kind for union in (Command, Answer, Report) for kind in get_args(union)
 
 @given(st.one_of([st.from_type(kind) for kind in KINDS]))
 def test_every_message_survives_the_way(message: Message) -> None:
+    assume(b"NaN" not in encode(message))  # which is not equal to itself
     assert decode(encode(message)) == message
 
 

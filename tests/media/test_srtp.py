@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from hashlib import shake_128
 from importlib import import_module
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from pylibsrtp import Error, Policy, Session
@@ -192,16 +193,93 @@ class TestEverySuite:
         assert (figures.packets_received, figures.srtp_failed) == (1, 0)
 
 
+@pytest.mark.parametrize("in_place", [True, False])
 @pytest.mark.parametrize("other_suite", [SHA1_80, GCM_256, Suite.AES_256_CM_HMAC_SHA1_32])
 def test_two_legs_with_different_keys_and_suites_say_the_same_bit_for_bit(
-    world: World, other_suite: Suite
+    world: World, other_suite: Suite, in_place: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(srtp, "works_in_place", lambda: in_place)
     one, other = secured(world).leg, secured(world, other_suite, seed=2).leg
     world.join(one, other)
     said = speech(600)  # more than a lane is granted at once
     for each in said:
         one.send(each)
     assert audio(other.far.heard(at_least=600)) == said
+    assert (world.leg_of(one).receiver.left > 0) is in_place
+
+
+class TestTheLane:
+    def test_false_packets_that_fit_do_not_move_it(self, world: World) -> None:
+        one, other = secured(world).leg, world.leg()
+        world.join(one, other)
+        for _ in range(3):
+            one.send(b"\x01" * 160)
+        other.far.heard(at_least=3)
+        lane = world.leg_of(one).receiver
+        left = lane.left
+        true: list[bytes] = []
+        seal = one.far.seal
+
+        def spoil(packet: bytes) -> bytes:
+            true.append(seal(packet))
+            return true[-1][:-1] + bytes([true[-1][-1] ^ 1])
+
+        one.far.seal = spoil
+        one.send(b"\x02" * 160)
+        assert (lane.left, one.statistics().srtp_failed) == (left, 1)
+        assert other.far.heard() == []
+        one.send_raw(true[0])
+        assert (lane.left, one.statistics().packets_received) == (left - 1, 4)
+        assert audio(other.far.heard(at_least=1)) == [b"\x02" * 160]
+
+    def test_it_tells_how_much_left(self, world: World) -> None:
+        one, other = secured(world).leg, secured(world, GCM_128, seed=2).leg
+        world.join(one, other)
+        before = world.leg_of(other).sender.stream.octets
+        for _ in range(10):
+            one.send()
+        other.statistics()
+        assert world.leg_of(other).sender.stream.octets == before + 10 * 160
+
+    def test_it_takes_no_key_identifiers(self, world: World) -> None:
+        one, other = secured(world, mki=b"\x07").leg, world.leg()
+        world.join(one, other)
+        for _ in range(3):
+            one.send()
+        assert world.leg_of(one).receiver.left == 0
+        assert len(other.far.heard(at_least=3)) >= 3
+
+    def test_it_seals_nothing_that_might_not_fit(self, world: World) -> None:
+        one, other = world.leg(), secured(world).leg
+        world.join(one, other)
+        for _ in range(3):
+            one.send(bytes(srtp.MAX_IN_PLACE_BYTES))
+        assert world.leg_of(one).receiver.left > 0
+        assert other.statistics().unsent == 3
+
+    def test_a_sink_that_refuses_is_counted(self, world: World) -> None:
+        one, other = secured(world).leg, world.leg()
+        world.join(one, other)
+        for _ in range(3):
+            one.send()
+        other.far.rtp.close()
+        for _ in range(10):
+            one.send()
+        assert other.statistics().refused >= 4
+        assert world.leg_of(one).receiver.left > 0
+
+    def test_without_its_buffer_nothing_can_be_done_in_place(self) -> None:
+        keys = new_keys()
+        assert srtp.SendContext(keys.suite, keys.send_key).seal(172) == 0
+        assert srtp.ReceiveContext(keys).open(182) == 0
+
+    @pytest.mark.parametrize("binding", [SimpleNamespace(), SimpleNamespace(lib=None, ffi=None)])
+    def test_without_pylibsrtps_private_parts_there_is_none(
+        self, monkeypatch: pytest.MonkeyPatch, binding: SimpleNamespace
+    ) -> None:
+        assert srtp.works_in_place()
+        monkeypatch.setattr(srtp, "import_module", lambda _name: binding)
+        assert srtp.works_in_place.__wrapped__() is False
 
 
 class TestWhatIsNotAuthentic:
