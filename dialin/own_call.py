@@ -16,7 +16,7 @@ from dialin.errors import OperatorError, PeerError
 from dialin.media.embedded import EmbeddedEngine
 from dialin.media.engine import MediaRefused, NoMediaPort
 from dialin.names import NameNotFound, Names
-from dialin.own_phone import Talk, opened_phone
+from dialin.own_phone import Line, Talk, listens_for, opened_phone
 from dialin.sip import LegGone, Refused
 from dialin.wire.flow import Flow
 
@@ -54,11 +54,11 @@ async def place(host: str, port: int, script: Script, *, on_step: Callable[[str]
             media_timeout_s=MEDIA_TIMEOUT_S,
             latch="sdp",
         ) as media,
-        opened_phone(flow.host, flow.transport, media) as phone,
+        opened_phone(listens_for(flow), media) as phone,
     ):
         on_step("dialling")
         try:
-            async with phone.calling(script.number, flow, caller=script.caller) as talk:
+            async with phone.calling(script.number, flow, Line(script.caller)) as talk:
                 on_step("answered")
                 return await _follow(talk, script, on_step)
         except Refused as refused:

@@ -2,8 +2,9 @@
 """A caller on our own SIP endpoint and media plane: calls, presses keys, notices audio, hangs up.
 
 It shares its stack with the service, so it proves less than the foreign phone of `phone`; but it
-runs on the service's loop, and can one day speak what that phone cannot. When to call, and what
-the outcome means, is left to `selftest` and the command line.
+runs on the service's loop, logs in with a provider, and speaks TLS and SRTP. When to call, and what
+the outcome means, is left to `selftest` and the command line; which numbers may be called by a
+provider's trunk, to `outside`.
 """
 
 from __future__ import annotations
@@ -11,18 +12,49 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 
 from dialin.events import Codec
 from dialin.media.engine import MediaEngine, MediaLeg
 from dialin.negotiation import Negotiation, Terms
-from dialin.sip import IncomingLeg, LegEnd, Listen, OutgoingLeg, SipEndpoint
-from dialin.wire.encryption import Encryption
+from dialin.sip import IncomingLeg, LegEnd, Listen, OutgoingLeg, Refused, SipEndpoint, TlsTarget
+from dialin.wire.agent_events import Replied
+from dialin.wire.asking import Enquiry
+from dialin.wire.encryption import ALL_SUITES, Encryption
 from dialin.wire.flow import Flow
+from dialin.wire.login import Login
+from dialin.wire.sdes import Suite
 
 CODECS = (Codec.PCMA, Codec.PCMU, Codec.G722)
 LOOK_EVERY_S = 0.1
 """How soon audio is noticed: nobody tells when it comes."""
+NOT_ACCEPTABLE = 488
+"""What those answer to SRTP who do not have it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """How somebody is called, whoever it is."""
+
+    caller: str = field(default="anonymous", repr=False)
+    """The user part of the number or name that we call as."""
+    domain: str | None = None
+    """Where both numbers are at home, IPv6 without brackets; None for the two ends' addresses."""
+    login: Login | None = field(default=None, repr=False)
+    """What a challenge of the server that is called is met with."""
+    tls: TlsTarget | None = None
+    """What that server has to prove, for TLS."""
+    encryption: Encryption = Encryption.OFF
+    """Whether audio is SRTP."""
+    suites: tuple[Suite, ...] = ALL_SUITES
+    """What the media plane can encrypt with, best first."""
+    media_networks: tuple[str, ...] = ()
+    """Where audio may come from; empty for the address that is called."""
+    advertised_host: str | None = None
+    """Our address as the far end sees it, where a NAT hides the true one."""
+
+
+PLAIN = Line()
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,60 +86,119 @@ class Talk:
         await self.media.send_digits(keys)
 
 
+class Hosts:
+    """The hosts that the phone has something to do with: it hears no other."""
+
+    def __init__(self) -> None:
+        self._known: set[str] = set()
+
+    def hears(self, host: str) -> bool:
+        """Whether this address is one that was called."""
+        return host in self._known
+
+    def expect(self, host: str) -> None:
+        """It is going to be called."""
+        self._known.add(host)
+
+
 class OwnPhone:
-    """The phone. It calls one host only, and is not called by anybody."""
+    """The phone. It hears only those that it calls, and is not called by anybody."""
 
     def __init__(
-        self, sip: SipEndpoint, media: MediaEngine, *, codecs: Sequence[Codec] = CODECS
+        self,
+        sip: SipEndpoint,
+        media: MediaEngine,
+        hosts: Hosts,
+        *,
+        codecs: Sequence[Codec] = CODECS,
     ) -> None:
         """For `opened_phone`."""
         self._sip = sip
         self._media = media
+        self._hosts = hosts
         self._codecs = tuple(codecs)
+
+    async def ask(self, enquiry: Enquiry, flow: Flow, line: Line = PLAIN) -> Replied:
+        """Ask a server something. Raises RequestFailed, and OperatorError where there is no way."""
+        self._expect(flow, line)
+        return await self._sip.ask(enquiry, flow)
 
     @asynccontextmanager
     async def calling(
-        self, number: str, flow: Flow, *, caller: str = "anonymous", answer_within_s: float = 20.0
+        self, number: str, flow: Flow, line: Line = PLAIN, *, answer_within_s: float = 20.0
     ) -> AsyncIterator[Talk]:
         """A call to a number at `flow` while the block runs; hung up at its end.
 
         Raises Refused, LegGone or NoMediaPort where there is no call, PeerError where nothing can
         be agreed, OperatorError where there is no way.
         """
-        host = self._sip.local_host_for(flow)
+        self._expect(flow, line)
+        here = self._sip.local_host_for(flow)
         async with AsyncExitStack() as undo:
-            media = await self._media.open(host=host, allowed=[flow.host])
+            media = await self._media.open(host=here, allowed=line.media_networks or [flow.host])
             undo.push_async_callback(media.close)
-            audio = Negotiation(media, host, Terms(self._codecs, Encryption.OFF))
-            at = f"[{flow.host}]" if ":" in flow.host else flow.host
-            sip = await self._sip.invite(
-                f"sip:{number}@{at}:{flow.port}",
-                flow,
-                from_display="",
-                from_user=caller,
-                offer=audio.offer(),
-                answer_within_s=answer_within_s,
-            )
-            undo.callback(sip.hang_up)
-            audio.attend(sip)
-            await audio.accept(await sip.answered())
+
+            async def dial(terms: Terms) -> OutgoingLeg:
+                audio = Negotiation(media, line.advertised_host or here, terms)
+                sip = await self._invite(number, flow, line, audio.offer(), answer_within_s)
+                undo.callback(sip.hang_up)
+                audio.attend(sip)
+                await audio.accept(await sip.answered())
+                return sip
+
+            terms = Terms(self._codecs, line.encryption, line.suites)
+            try:
+                sip = await dial(terms)
+            except Refused as refused:
+                if refused.status != NOT_ACCEPTABLE or line.encryption is not Encryption.PREFER:
+                    raise
+                sip = await dial(replace(terms, encryption=Encryption.OFF))
             await media.start()
             yield Talk(media, sip)
+
+    async def _invite(
+        self, number: str, flow: Flow, line: Line, offer: bytes, answer_within_s: float
+    ) -> OutgoingLeg:
+        at = _bracketed(line.domain) if line.domain else f"{_bracketed(flow.host)}:{flow.port}"
+        return await self._sip.invite(
+            f"sip:{number}@{at}",
+            flow,
+            from_display="",
+            from_user=line.caller,
+            from_domain=line.domain,
+            offer=offer,
+            answer_within_s=answer_within_s,
+            credentials=line.login,
+        )
+
+    def _expect(self, flow: Flow, line: Line) -> None:
+        self._hosts.expect(flow.host)
+        if line.tls:
+            self._sip.trust(flow.host, flow.port, line.tls)
 
 
 @asynccontextmanager
 async def opened_phone(
-    host: str, transport: str, media: MediaEngine, *, codecs: Sequence[Codec] = CODECS
+    listen: Sequence[Listen], media: MediaEngine, *, codecs: Sequence[Codec] = CODECS
 ) -> AsyncIterator[OwnPhone]:
-    """A phone for calls to one literal address. Raises OperatorError."""
-    anywhere = "::" if ":" in host else "0.0.0.0"  # noqa: S104 - hears that one address only
+    """A phone that listens on these addresses. Raises OperatorError."""
+    hosts = Hosts()
     async with await SipEndpoint.open(
-        [Listen(transport, anywhere, 0)],
-        allow_source=lambda source: source == host,
-        on_call=_refuse,
-        answer_options=False,
+        listen, allow_source=hosts.hears, on_call=_refuse, answer_options=False
     ) as sip:
-        yield OwnPhone(sip, media, codecs=codecs)
+        yield OwnPhone(sip, media, hosts, codecs=codecs)
+
+
+def listens_for(flow: Flow) -> tuple[Listen, ...]:
+    """What a phone has to listen on to call there: for TLS nothing, it is answered on its own."""
+    if flow.transport == "TLS":
+        return ()
+    anywhere = "::" if ":" in flow.host else "0.0.0.0"  # noqa: S104 - hears whom it calls only
+    return (Listen(flow.transport, anywhere, 0),)
+
+
+def _bracketed(host: str) -> str:
+    return f"[{host}]" if ":" in host else host
 
 
 def _refuse(leg: IncomingLeg) -> None:

@@ -19,7 +19,7 @@ from typing import Protocol
 
 from dialin.errors import DialinError, OperatorError
 from dialin.media.engine import MediaEngine
-from dialin.own_phone import OwnPhone, Talk, opened_phone
+from dialin.own_phone import OwnPhone, Talk, listens_for, opened_phone
 from dialin.registry import CallSnapshot, CallState
 from dialin.sip import LegGone, Listen, Refused
 from dialin.wire.flow import Flow
@@ -163,5 +163,5 @@ async def opened_selftest(
     tally: Tally,
 ) -> AsyncIterator[SelfTest]:
     """A self-test with a phone of its own. Raises OperatorError."""
-    async with opened_phone(plan.door.host, plan.door.transport, media) as phone:
+    async with opened_phone(listens_for(plan.door), media) as phone:
         yield SelfTest(phone, plan, calls=calls, tally=tally)

@@ -14,7 +14,7 @@ from dialin import app, selftest
 from dialin.errors import OperatorError
 from dialin.events import Codec
 from dialin.media.embedded import EmbeddedEngine
-from dialin.own_phone import opened_phone
+from dialin.own_phone import listens_for, opened_phone
 from dialin.registry import CallSnapshot
 from dialin.selftest import Outcome, Plan, SelfTest, opened_selftest, own_address
 from dialin.sip import IncomingLeg, Listen, SipEndpoint
@@ -239,8 +239,8 @@ async def test_a_call_that_ends_or_waits_before_the_room_has_not_reached_it(is_o
 async def test_nobody_answers() -> None:
     with pytest.MonkeyPatch.context() as patch:
         figures = Figures()
-        async with media() as engine, opened_phone("127.0.0.1", "UDP", engine) as phone:
-            plan = Plan(Flow("UDP", "127.0.0.1", 9), "dialin", PIN, 3600)
+        plan = Plan(Flow("UDP", "127.0.0.1", 9), "dialin", PIN, 3600)
+        async with media() as engine, opened_phone(listens_for(plan.door), engine) as phone:
             patch.setattr(phone, "calling", _quick(phone.calling))
             test = SelfTest(phone, plan, calls=list, tally=figures)
             running = asyncio.create_task(test.run())
