@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Debian's sipp changes calls that are up: hold, resume, no offer, another port, UPDATE.
+"""Debian's sipp in calls that are up: hold, resume, no offer, another port, UPDATE, INFO, timers.
 
 The whole service answers, so that what it says of its audio is what its audio does.
 """
@@ -14,6 +14,7 @@ from pathlib import Path
 
 import pytest
 
+from dialin.wire import session_expires
 from tests.calls.scene import scene
 from tests.calls.test_sipp_calls import numbers_of
 from tests.peers.sipp import HOSTS, needs_sipp, place_calls
@@ -22,6 +23,8 @@ pytestmark = needs_sipp
 
 CALLS = 20
 FRAME_S = 0.02
+SHORTEST_S = 3
+"""A session interval of which the test is over in seconds; RFC 4028 has 90."""
 FOLLOWS_WITHIN_S = 0.1
 
 
@@ -42,6 +45,53 @@ async def test_twenty_callers_change_their_calls(
             within_s=20.0,
         )
         await stage.is_over(hung_up_early=CALLS)
+
+
+async def test_twenty_callers_key_their_pins_by_info(tmp_path: Path) -> None:
+    async with scene(tmp_path) as stage:
+        await place_calls(
+            "call-pin-info",
+            ("127.0.0.1", stage.served.sip_port("udp")),
+            "UDP",
+            numbers=numbers_of(CALLS),
+            rate=CALLS,
+            stay_s=3.0,
+            folder=tmp_path,
+            within_s=20.0,
+        )
+        await stage.is_over(left_room=CALLS)
+
+
+async def test_calls_that_nobody_refreshes_end_and_say_why(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(session_expires, "MIN_SE_S", SHORTEST_S)
+    async with scene(tmp_path) as stage:
+        await place_calls(
+            "session-timer-uac",
+            ("127.0.0.1", stage.served.sip_port("udp")),
+            "UDP",
+            numbers=numbers_of(CALLS),
+            rate=CALLS,
+            stay_s=0.0,
+            folder=tmp_path,
+            within_s=20.0,
+            keys={"interval": SHORTEST_S},
+        )
+        await stage.is_over(session_expired=CALLS)
+
+
+@pytest.mark.parametrize(
+    ("setting", "said"), [(True, None), (False, None), (600, "600;refresher=uas")]
+)
+async def test_an_operator_may_want_sessions_timed_that_callers_do_not(
+    tmp_path: Path, setting: bool | int, said: str | None
+) -> None:
+    trunk = {"allowed_sources": ["127.0.0.0/8"], "session_timers": setting}
+    async with scene(tmp_path, trunks={"demo": trunk}) as stage, stage.phone() as phone:
+        assert await phone.dial() == 200
+        assert phone.final.result().headers.get("Session-Expires") == said
+        await phone.hang_up()
 
 
 async def test_audio_follows_to_another_port_at_once(tmp_path: Path) -> None:
