@@ -32,6 +32,7 @@ from tests.peers.kamailio import (
     needs_kamailio,
     needs_kamailio_tls,
 )
+from tests.peers.process import needs, needs_raw_sockets
 from tests.world import World, whole_service
 
 pytestmark = [pytest.mark.e2e, needs_kamailio]
@@ -53,11 +54,17 @@ def certificate(authority: Authority) -> Certificate:
     return authority.issue("kamailio", names="DNS:localhost")
 
 
+def is_by_tls(request: pytest.FixtureRequest) -> bool:
+    """Whether the test that runs is one over TLS."""
+    callspec = getattr(request.node, "callspec", None)
+    return callspec is not None and callspec.params.get("transport") == "tls"
+
+
 @pytest.fixture
 async def provider(
     tmp_path: Path, certificate: Certificate, request: pytest.FixtureRequest
 ) -> AsyncIterator[Kamailio]:
-    shown = certificate if request.node.callspec.params.get("transport") == "tls" else None
+    shown = certificate if is_by_tls(request) else None
     async with kamailio(tmp_path / "kamailio", certificate=shown) as running:
         yield running
 
@@ -211,3 +218,52 @@ async def test_a_provider_that_dies_for_a_minute_knows_us_again_and_calls_live_o
         assert await world.ends() == {"success/left-room": 1}
     assert never_more_than_one_a_second(provider)
     print(f"registered again after {took_s:.1f} s over {transport}")  # noqa: T201
+
+
+@asynccontextmanager
+async def nothing_gets_through(port: int) -> AsyncIterator[None]:
+    """While the block runs, the kernel drops what goes to or from a TCP port, without a word."""
+    rules = [
+        ["INPUT", "-i", "lo", "-p", "tcp", side, str(port), "-j", "DROP"]
+        for side in ("--sport", "--dport")
+    ]
+    for rule in rules:
+        await iptables("-I", rule)
+    try:
+        yield
+    finally:
+        for rule in rules:
+            await iptables("-D", rule)
+
+
+async def iptables(action: str, rule: list[str]) -> None:
+    process = await asyncio.create_subprocess_exec("iptables", "-w", action, *rule)
+    assert await process.wait() == 0
+
+
+@needs("iptables", "iptables")
+@needs_raw_sockets
+@needs_baresip
+@pytest.mark.timeout(180)
+async def test_a_connection_that_goes_dead_is_noticed_in_half_a_minute(
+    tmp_path: Path, provider: Kamailio
+) -> None:
+    async with (
+        registering(provider, tmp_path, "tcp") as world,
+        baresip(tmp_path / "phone", CALLER, hertz=450) as phone,
+    ):
+        await registered(world)
+        await call_in(world, provider, phone)
+        async with nothing_gets_through(provider.ports["tcp"]):
+            began = asyncio.get_running_loop().time()
+            async with asyncio.timeout(30):
+                while await figure(world, "dialin_trunk_registered"):  # noqa: ASYNC110
+                    await asyncio.sleep(0.1)
+            noticed_s = asyncio.get_running_loop().time() - began
+            await asyncio.sleep(15)
+            assert is_in_room(world)
+        await registered(world, within_s=8.0)
+        assert is_in_room(world)
+        await phone.hang_up()
+        await world.until(lambda: not world.service.registry.snapshots())
+    print(f"noticed after {noticed_s:.1f} s")  # noqa: T201

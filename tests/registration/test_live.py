@@ -22,6 +22,7 @@ from dialin.wire.flow import Flow
 from dialin.wire.login import Login
 from dialin.wire.message import Response
 from dialin.wire.registration import Account
+from tests.fakes.dns import name_server
 from tests.fakes.registrar import PASSWORD, REALM, USER, Fault, Registrar
 from tests.sipbench import TCP4, UDP4, Bench, opened
 from tests.wire.peers import ANSWER, OFFER, Caller
@@ -60,7 +61,11 @@ def hurried(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @asynccontextmanager
 async def trunk(
-    registrar: Registrar, transport: str = "UDP", account: Account = ACCOUNT, **changes: object
+    registrar: Registrar,
+    transport: str = "UDP",
+    account: Account = ACCOUNT,
+    names: Names | None = None,
+    **changes: object,
 ) -> AsyncIterator[Trunk]:
     """A trunk that registers with a registrar while the block runs."""
     heard: set[str] = set()
@@ -73,7 +78,7 @@ async def trunk(
         registration = TrunkRegistration(
             replace(provider, **changes),  # type: ignore[arg-type]  # each test names its own
             signalling=bench.sip,
-            names=Names(),
+            names=names or Names(),
             admit=admit,
             token=lambda bits: secrets.token_hex(bits // 8),
         )
@@ -251,6 +256,20 @@ async def test_the_far_end_may_hang_up_by_the_new_connection() -> None:
         await registrar.registered()
         registrar.line().send(caller.request("BYE", 2))
         assert (await leg.ended).cause == "bye"
+
+
+async def test_the_next_server_that_dns_names_takes_over() -> None:
+    async with Registrar() as first, Registrar() as second, name_server() as dns:
+        records = (f"1 1 {first.port} sip.test.", f"2 1 {second.port} sip.test.")
+        dns.set(f"_sip._tcp.{REALM}", "SRV", *records)
+        dns.set("sip.test", "A", "127.0.0.1")
+        by_dns = Names(resolver=dns.resolver)
+        async with trunk(first, "TCP", names=by_dns, host=REALM, port=None) as lab:
+            await first.registered()
+            assert second.registers == []
+            first.die()
+            await second.registered(within_s=5.0)
+            await lab.stands(True)
 
 
 async def next_response(registrar: Registrar, status: int) -> Response:
