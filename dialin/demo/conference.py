@@ -85,6 +85,7 @@ class Conference:
         """Calls refused, by status."""
         self._mixer = mixer
         self._calls: set[asyncio.Task[None]] = set()
+        self._legs: dict[str, IncomingLeg] = {}
         self._dtmf = dtmf
         self._is_authorised = is_authorised
         self._keeps_keys = keeps_keys
@@ -121,6 +122,11 @@ class Conference:
     async def play_chime(self, room: str, *, plays: bool = True) -> None:
         """A resident of a room, who chimes softly, so that a lone caller hears something."""
         await self._mixer.play_chime(room, plays=plays)
+
+    def end(self, room: str) -> None:
+        """The meeting is over: whoever is in its conference is hung up on."""
+        for member in self.members(room):
+            self._legs[member.leg].hang_up()
 
     # Calls
 
@@ -171,6 +177,7 @@ class Conference:
             self._refuse(leg, NOT_ACCEPTABLE)
         finally:
             self._members.pop(leg.id, None)
+            self._legs.pop(leg.id, None)
             self._changed.set()
             leg.hang_up()
             await self._mixer.leave(leg.id)
@@ -197,6 +204,7 @@ class Conference:
         room = room_called(leg.request)
         caller = CallerId.of(leg.request)
         self._joined += 1
+        self._legs[leg.id] = leg
         self._members[leg.id] = Member(leg.id, self._joined, room, caller, reading_of(caller.name))
         leg.on_info_digit = lambda key: self._key_pressed(leg.id, key)
         await self._mixer.join(leg.id, room, remote, keys_on)

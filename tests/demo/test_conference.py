@@ -151,6 +151,17 @@ class TestWhoHearsWhom:
                 while not any(abs(sample) > 500 for sample in await phone.hear()):
                     pass
 
+    async def test_the_end_of_a_meeting_ends_its_calls_and_no_others(
+        self, conference: Conference, caller: Caller
+    ) -> None:
+        async with TonePhone(450) as ann, TonePhone(700) as bob:
+            leg, _ = await caller.join(ann)
+            other, _ = await caller.join(bob, OTHER_ROOM)
+            conference.end(ROOM)
+            assert (await asyncio.wait_for(leg.ended, WAIT_S)).by == "peer"
+            await conference.until(lambda seen: len(seen.members()) == 1)
+            assert not other.ended.done()
+
     async def test_hanging_up_leaves_the_room(self, conference: Conference, caller: Caller) -> None:
         async with TonePhone(450) as ann, TonePhone(700) as bob:
             leg, _ = await caller.join(ann)
