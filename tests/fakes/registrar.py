@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""A provider's registrar on loopback, over UDP and TCP, with faults by name.
+"""A provider's registrar on loopback, over UDP, TCP and TLS, with faults by name.
 
 It asks for a digest, keeps Contacts, answers OPTIONS and empty lines, and can be made to refuse,
 to stay silent, to cut connections, and to die and come back on its port. What it has been sent is
@@ -9,12 +9,13 @@ kept for the test to look at. It can call the Contacts that it keeps, by the way
 from __future__ import annotations
 
 import asyncio
+import ssl
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
 from itertools import count
 from types import TracebackType
-from typing import Literal, cast
+from typing import Literal, Self, cast
 
 from dialin.wire.digest import MalformedChallenge, parse_challenges, parse_credentials, verify
 from dialin.wire.framing import KeepAlive, StreamFramer
@@ -58,6 +59,12 @@ class Registrar:
     algorithms: tuple[str, ...] = ("MD5", "SHA-256")
     granted_s: int = 300
     port: int = 0
+    user: str = USER
+    """Who may log in."""
+    realm: str = REALM
+    """What it calls itself when it asks for a password."""
+    tls: ssl.SSLContext | None = None
+    """How connections are encrypted, if they are."""
     faults: set[Fault] = field(default_factory=set)
     registers: list[tuple[float, Request]] = field(default_factory=list)
     """Every REGISTER, with the loop's time; repeats too."""
@@ -87,11 +94,11 @@ class Registrar:
         """Listen, on the port of before if there was one."""
         loop = asyncio.get_running_loop()
         self._server = await loop.create_server(
-            lambda: _Stream(self), "127.0.0.1", self.port, reuse_address=True
+            lambda: Stream(self), "127.0.0.1", self.port, reuse_address=True, ssl=self.tls
         )
         self.port = self._server.sockets[0].getsockname()[1]
         self._udp, _ = await loop.create_datagram_endpoint(
-            lambda: _Datagrams(self), local_addr=("127.0.0.1", self.port)
+            lambda: Datagrams(self), local_addr=("127.0.0.1", self.port)
         )
         self._rogue, _ = await loop.create_datagram_endpoint(
             asyncio.DatagramProtocol, local_addr=("127.0.0.1", 0)
@@ -111,7 +118,7 @@ class Registrar:
         self._contacts.clear()
         self._changed.set()
 
-    async def __aenter__(self) -> Registrar:
+    async def __aenter__(self) -> Self:
         await self.open()
         return self
 
@@ -227,7 +234,7 @@ class Registrar:
     def _challenge(self, *, stale: bool) -> Lines:
         if "same-nonce" not in self.faults or not self._nonce:
             self._nonce = f"nonce-{next(self._nonces)}"
-        realm = "elsewhere.example" if "wrong-realm" in self.faults else REALM
+        realm = "elsewhere.example" if "wrong-realm" in self.faults else self.realm
         more = ", stale=true" if stale else ""
         return [
             (
@@ -245,12 +252,14 @@ class Registrar:
         except MalformedChallenge:
             return False
         strongest = parse_challenges([self._challenge_of(credentials.nonce)])[0]
-        return verify(credentials, strongest, username=USER, password=PASSWORD, method="REGISTER")
+        return verify(
+            credentials, strongest, username=self.user, password=PASSWORD, method="REGISTER"
+        )
 
     def _challenge_of(self, nonce: str) -> str:
         """The strongest of the challenges: weaker answers are not taken."""
         algorithm = self.algorithms[-1]
-        return f'Digest realm="{REALM}", nonce="{nonce}", algorithm={algorithm}, qop="auth"'
+        return f'Digest realm="{self.realm}", nonce="{nonce}", algorithm={algorithm}, qop="auth"'
 
     def _keep(self, request: Request, line: Line) -> None:
         for contact in request.contacts:
@@ -272,7 +281,7 @@ class Registrar:
         return kept
 
 
-class _Datagrams(asyncio.DatagramProtocol):
+class Datagrams(asyncio.DatagramProtocol):
     """The UDP side."""
 
     def __init__(self, registrar: Registrar) -> None:
@@ -292,29 +301,29 @@ class _Datagrams(asyncio.DatagramProtocol):
             self._registrar.kept_alive(Line(lambda _pong: None, lambda: None))
 
 
-class _Stream(asyncio.Protocol):
+class Stream(asyncio.Protocol):
     """One connection."""
 
     def __init__(self, registrar: Registrar) -> None:
         self._registrar = registrar
         self._framer = StreamFramer()
-        self._line: Line
+        self.line: Line
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Kept for the answers."""
         stream = cast(asyncio.Transport, transport)
-        self._line = Line(stream.write, stream.abort)
-        self._registrar.came(self._line)
+        self.line = Line(stream.write, stream.abort)
+        self._registrar.came(self.line)
 
     def data_received(self, data: bytes) -> None:
         """Some octets."""
         for piece in self._framer.feed(data):
             if isinstance(piece, KeepAlive):
-                self._registrar.kept_alive(self._line)
+                self._registrar.kept_alive(self.line)
             else:
-                self._registrar.received(piece, self._line)
+                self._registrar.received(piece, self.line)
 
     def connection_lost(self, exc: Exception | None) -> None:
         """The other side has gone."""
         with suppress(AttributeError):
-            self._registrar.gone(self._line)
+            self._registrar.gone(self.line)

@@ -66,6 +66,10 @@ class RtpPeer:
         """When each frame left, by the system's clock; of equal frames the last one."""
         self.is_silent = True
         """Whether nothing is left to say."""
+        self.seal: Callable[[bytes], bytes] = bytes
+        """Encrypts an RTP packet that goes."""
+        self.unseal: Callable[[bytes], bytes] = bytes
+        """Decrypts one that comes; raises if that cannot be done."""
         self._loop = asyncio.get_running_loop()
         self._far_end: tuple[str, int] | None = None
         self._frames: Iterator[bytes] = iter(())
@@ -152,7 +156,7 @@ class RtpPeer:
             ssrc=self.port,
         )
         if self._far_end:
-            self._rtp.sendto(packet, self._far_end)
+            self._rtp.sendto(self.seal(packet), self._far_end)
 
     # What it hears
 
@@ -184,7 +188,7 @@ class RtpPeer:
             except OSError:
                 return  # nothing more, or nobody listens where we send
             self.datagrams.append(datagram)
-            self._take(datagram, ancillary)
+            self._take(self.unseal(datagram), ancillary)
 
     def _take(self, datagram: bytes, ancillary: list[tuple[int, int, bytes]]) -> None:
         header = rtp.parse(datagram)
