@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from heapq import heappop, heappush
 from itertools import count
 from random import Random
+from typing import TypeGuard
 
 import pytest
 from hypothesis import given
@@ -28,6 +29,7 @@ from dialin.wire.agent_events import (
 from dialin.wire.flow import Flow
 from dialin.wire.invite_client import Invitation
 from dialin.wire.message import parse
+from dialin.wire.session_expires import Timekeeping
 from dialin.wire.transaction import Send
 from tests.wire.peers import ANSWER, OFFER
 
@@ -60,11 +62,17 @@ class Side:
 class Network:
     """Carries octets between two agents, in virtual time."""
 
-    def __init__(self, fate: Callable[[], tuple[float, ...]]) -> None:
-        """`fate` gives the delays of a datagram's copies; none at all when it is lost."""
+    def __init__(
+        self, fate: Callable[[], tuple[float, ...]], *, timekeeping: Timekeeping | None = None
+    ) -> None:
+        """`fate` gives the delays of a datagram's copies; none at all when it is lost.
+
+        `timekeeping` is how the called side wants its sessions refreshed.
+        """
         tokens = count(1)
         self.now = 0.0
-        self._fate = fate
+        self.fate = fate
+        self._timekeeping = timekeeping or Timekeeping()
         self._order = count()
         self._under_way: list[tuple[float, int, str, str, bytes]] = []
         self.sides = {
@@ -76,7 +84,7 @@ class Network:
         """Send and react."""
         for output in outputs:
             if isinstance(output, Send):
-                for delay in self._fate():
+                for delay in self.fate():
                     data = bytes(output.message)
                     at = self.now + delay
                     to = output.flow.host
@@ -89,7 +97,9 @@ class Network:
         agent = side.agent
         if isinstance(event, IncomingCall):
             self.carry_out(side, agent.provisional(event.leg, 180, None, self.now))
-            self.carry_out(side, agent.accept(event.leg, ANSWER, self.now))
+            self.carry_out(
+                side, agent.accept(event.leg, ANSWER, self.now, timekeeping=self._timekeeping)
+            )
         elif isinstance(event, Reoffer):
             self.carry_out(side, agent.answer_reoffer(event.leg, ANSWER, self.now))
 
@@ -136,6 +146,11 @@ class Network:
         )
 
 
+def is_end(event: Event | Reply) -> TypeGuard[Ended]:
+    """Whether a leg has ended."""
+    return isinstance(event, Ended)
+
+
 def lossy(random: Random, loss: float) -> Callable[[], tuple[float, ...]]:
     """A network of 20 to 80 ms that loses, and doubles every tenth datagram."""
 
@@ -169,6 +184,22 @@ def test_a_thousand_calls_over_a_network_that_loses(loss: float, set_up_at_least
         assert caller.told(Ended) == 1
         assert called.told(Ended) == called.told(IncomingCall)
     assert set_up / calls >= set_up_at_least
+
+
+def test_timed_sessions_outlive_losses_and_no_silence() -> None:
+    random = Random(4028)  # noqa: S311 - a network, and the same one each time
+    for _ in range(100):
+        network = Network(lossy(random, 0.1), timekeeping=Timekeeping(asks_s=120))
+        network.call()
+        network.run(3600.0)
+        sides = network.sides.values()
+        assert [side.told(Ended) for side in sides] == [0, 0]
+        network.fate = lambda: ()
+        network.run(3600.0 + 120.0)
+        ends = [event.end.cause for side in sides for event in side.events if is_end(event)]
+        assert ends == ["session-expired"] * 2
+        network.run(4000.0)
+        assert network.is_empty()
 
 
 @given(
