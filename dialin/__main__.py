@@ -132,6 +132,9 @@ def demo(
     show_default=True,
     help="pyvoip: a foreign SIP stack, UDP only. own: the service's.",
 )
+@click.option(
+    "--trunk", metavar="NAME", help="Out by this trunk and back in, with --phone own; see above."
+)
 @log_level_option
 def call(
     file: Path | None,
@@ -139,6 +142,7 @@ def call(
     number: str | None,
     *,
     caller: str,
+    trunk: str | None,
     pin: str,
     listen_s: float,
     talk_hz: float | None,
@@ -149,10 +153,20 @@ def call(
     """Call the service on this machine as a caller would.
 
     The phone calls from 127.0.0.1: some trunk's allowed_sources must hold that address.
+
+    With --trunk it calls as the trunk's account, with its password, TLS and SRTP: out to the
+    provider and back in over one of our own numbers. No other number is called, whoever asks, so
+    that nobody can run up a bill by it; the provider may charge for this one.
     """
+    if trunk and (kind != "own" or target or caller != "anonymous"):
+        raise click.UsageError("--trunk needs --phone own, and no --to or --caller.")
     if kind == "own" and (talk_hz or record):
         raise click.UsageError("--talk-hz and --record need --phone pyvoip.")
     log.set_up(level=log_level, form="logfmt")
+    if trunk:
+        keyed = sys.stdin.readline().strip() if pin == "-" else pin
+        is_well = call_outside(loaded_from(file).settings, trunk, number, keyed, listen_s)
+        sys.exit(0 if is_well else FAILED)
     if not (target and number):
         settings = loaded_from(file).settings
         target, number = target or listening_at(settings), number or first_number(settings)
@@ -181,6 +195,44 @@ def call(
             click.echo(line)
         was_heard = report.answered_after_s is not None and report.heard.first_sound_s is not None
     sys.exit(0 if was_heard else FAILED)
+
+
+def call_outside(
+    settings: Settings, trunk: str, number: str | None, pin: str, listen_s: float
+) -> bool:
+    """Call out by a trunk and back in; returns whether that went well."""
+    from dialin import app, outside, providers, trunk_call
+    from dialin.check.running import base_address
+
+    if trunk not in settings.trunks:
+        raise click.UsageError(f"there is no trunk {trunk} in the settings.")
+    chosen = settings.trunks[trunk]
+    try:
+        way = providers.make_outside(
+            settings,
+            trunk,
+            number,
+            tls=app.tls_target(chosen),
+            media_networks=app.media_networks(chosen),
+            suites=app.MEDIA_SUITES,
+        )
+    except OperatorError as error:
+        raise click.UsageError(str(error)) from None
+    listen = outside.listens_beside(app.listen_addresses(settings), way.by.transport)
+    web = settings.web
+    token = web.token.get_secret_value() if web.token else ""
+
+    async def calling() -> bool:
+        async with trunk_call.opened_calls(base_address(web.host, web.port), token) as calls:
+            return await trunk_call.place(
+                way,
+                trunk_call.Wish(pin, listen_s),
+                listen=listen,
+                calls=calls,
+                on_step=click.echo,
+            )
+
+    return asyncio.run(calling())
 
 
 @cli.command("check")

@@ -13,17 +13,13 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 
 from dialin.errors import OperatorError, PeerError
-from dialin.media.embedded import EmbeddedEngine
 from dialin.media.engine import MediaRefused, NoMediaPort
 from dialin.names import NameNotFound, Names
-from dialin.own_phone import Line, Talk, listens_for, opened_phone
+from dialin.own_phone import PORTS, Line, Talk, listens_for, opened_phone, own_media
 from dialin.sip import LegGone, Refused
 from dialin.wire.flow import Flow
 
-PORTS = (39000, 39099)
-"""For the audio; outside the range that the service has unless it is told else."""
 SOUND_WITHIN_S = 5.0
-MEDIA_TIMEOUT_S = 30.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,13 +43,7 @@ async def place(host: str, port: int, script: Script, *, on_step: Callable[[str]
     """
     flow = await _found(host, port)
     async with (
-        EmbeddedEngine(
-            workers=1,
-            port_range=PORTS,
-            quarantine_s=0.0,
-            media_timeout_s=MEDIA_TIMEOUT_S,
-            latch="sdp",
-        ) as media,
+        own_media() as media,
         opened_phone(listens_for(flow), media) as phone,
     ):
         on_step("dialling")

@@ -15,9 +15,19 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field, replace
 
 from dialin.events import Codec
+from dialin.media.embedded import EmbeddedEngine
 from dialin.media.engine import MediaEngine, MediaLeg
 from dialin.negotiation import Negotiation, Terms
-from dialin.sip import IncomingLeg, LegEnd, Listen, OutgoingLeg, Refused, SipEndpoint, TlsTarget
+from dialin.sip import (
+    Fault,
+    IncomingLeg,
+    LegEnd,
+    Listen,
+    OutgoingLeg,
+    Refused,
+    SipEndpoint,
+    TlsTarget,
+)
 from dialin.wire.agent_events import Replied
 from dialin.wire.asking import Enquiry
 from dialin.wire.encryption import ALL_SUITES, Encryption
@@ -25,6 +35,9 @@ from dialin.wire.flow import Flow
 from dialin.wire.login import Login
 from dialin.wire.sdes import Suite
 
+PORTS = (39000, 39099)
+"""For the audio; outside the range that the service has unless it is told else."""
+MEDIA_TIMEOUT_S = 30.0
 CODECS = (Codec.PCMA, Codec.PCMU, Codec.G722)
 LOOK_EVERY_S = 0.1
 """How soon audio is noticed: nobody tells when it comes."""
@@ -123,6 +136,10 @@ class OwnPhone:
         self._expect(flow, line)
         return await self._sip.ask(enquiry, flow)
 
+    def fault(self, flow: Flow) -> Fault | None:
+        """Why no connection to a server came to stand; None if one did."""
+        return self._sip.fault(flow)
+
     @asynccontextmanager
     async def calling(
         self, number: str, flow: Flow, line: Line = PLAIN, *, answer_within_s: float = 20.0
@@ -187,6 +204,17 @@ async def opened_phone(
         listen, allow_source=hosts.hears, on_call=_refuse, answer_options=False
     ) as sip:
         yield OwnPhone(sip, media, hosts, codecs=codecs)
+
+
+def own_media() -> EmbeddedEngine:
+    """A small media plane for a phone that is not part of the service."""
+    return EmbeddedEngine(
+        workers=1,
+        port_range=PORTS,
+        quarantine_s=0.0,
+        media_timeout_s=MEDIA_TIMEOUT_S,
+        latch="sdp",
+    )
 
 
 def listens_for(flow: Flow) -> tuple[Listen, ...]:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""From the settings of trunks to their registrations; a part of putting the service together.
+"""From the settings of trunks to their registrations and ways out; a part of the composition.
 
 Whom each trunk registers with and as whom is read from the settings here; what comes of it is told
 to the trunks and to the SIP endpoint, so that the provider's calls are heard and its certificate is
@@ -13,8 +13,11 @@ import secrets
 import socket
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
+from urllib.parse import quote
 
 from dialin.names import Names
+from dialin.outside import Exit, Outside, outside_to
+from dialin.own_phone import Line
 from dialin.registration import Provider, Registrations, Standing, TrunkRegistration
 from dialin.settings import Settings
 from dialin.settings.base import split_host_port
@@ -23,9 +26,11 @@ from dialin.sip import SipEndpoint, TlsTarget
 from dialin.trunk import Trunks
 from dialin.web.health import Dependency
 from dialin.wire.digest import Algorithm
+from dialin.wire.encryption import Encryption
 from dialin.wire.flow import Flow
 from dialin.wire.login import Login
-from dialin.wire.registration import Account
+from dialin.wire.registration import USER_CHARACTERS, Account
+from dialin.wire.sdes import Suite
 
 CONTACT_USER_CHARACTERS = 16
 
@@ -69,6 +74,60 @@ def make_provider(name: str, trunk: TrunkSettings, contact: str) -> Provider:
         keepalive_s=trunk.keepalive_s,
         is_asked_for_life=trunk.keepalive == "options",
     )
+
+
+def own_numbers(settings: Settings) -> tuple[str, ...]:
+    """All numbers that ring here."""
+    trunks = settings.trunks.values()
+    return tuple(number.e164 for trunk in trunks for number in trunk.numbers)
+
+
+def make_outside(
+    settings: Settings,
+    name: str,
+    number: str | None,
+    *,
+    tls: TlsTarget,
+    media_networks: Sequence[str],
+    suites: tuple[Suite, ...],
+) -> Outside:
+    """The way out by a trunk, and back in by a number of ours: the trunk's first, unless told.
+
+    Raises OperatorError where there is none.
+    """
+    trunk = settings.trunks[name]
+    server = trunk.outbound_proxy or trunk.registrar
+    host, port = split_host_port(server) if server else ("", None)
+    account = make_account(trunk, contact_user(name, settings))
+    advertised = settings.sip.advertised_address
+    line = Line(
+        caller=quote(trunk.username or "", safe=USER_CHARACTERS),
+        domain=trunk.home_domain or host,
+        login=account.login if trunk.password else None,
+        tls=tls if trunk.transport == "tls" else None,
+        encryption=outgoing_encryption(trunk),
+        suites=suites,
+        media_networks=tuple(media_networks),
+        advertised_host=str(advertised) if advertised else None,
+    )
+    by = Exit(
+        name,
+        host,
+        port,
+        trunk.transport.upper(),
+        line,
+        account if trunk.mode == "register" else None,
+    )
+    numbers = own_numbers(settings)
+    first = next((one.e164 for one in trunk.numbers), "")
+    return outside_to(number or first, by, numbers)
+
+
+def outgoing_encryption(trunk: TrunkSettings) -> Encryption:
+    """What our offers say of SRTP; a mere wish needs a way that hides the keys."""
+    is_secret = trunk.transport == "tls" or trunk.allow_insecure_sdes
+    is_idle_wish = trunk.media_encryption == "prefer" and not is_secret
+    return Encryption.OFF if is_idle_wish else Encryption(trunk.media_encryption)
 
 
 def make_registrations(

@@ -21,6 +21,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 from dialin import __main__ as command_line
+from dialin import trunk_call
 from dialin.errors import OperatorError
 from dialin.phone import CallReport, HungUpBy, Recording, Step
 from dialin.presets import page
@@ -111,6 +112,9 @@ def test_every_command_explains_itself(command: list[str], flag: str) -> None:
         ["call", "--talk-hz", "1"],
         ["call", "--phone", "own", "--talk-hz", "440"],
         ["call", "--phone", "theirs"],
+        ["call", "--trunk", "lab"],
+        ["call", "--trunk", "lab", "--phone", "own", "--to", "127.0.0.1:5060"],
+        ["call", "--trunk", "lab", "--phone", "own", "--caller", "+4915738620594"],
         ["config", "show", "--config", "/"],
     ],
 )
@@ -289,6 +293,60 @@ def test_our_own_phone_may_call_instead(
     assert result.exit_code == status
     assert result.output == "answered\n"
     assert calls == [("127.0.0.1", 5060, ("+493012345678", "anonymous", "12345#", 3.0))]
+
+
+def provider(file: Path) -> None:
+    """Give the trunk a server that takes calls."""
+    text = file.read_text()
+    file.write_text(text.replace("[trunks.lab]\n", '[trunks.lab]\noutbound_proxy = "192.0.2.1"\n'))
+
+
+@pytest.mark.parametrize(("is_well", "status"), [(True, 0), (False, 1)])
+def test_a_call_may_go_out_by_a_trunk_and_back_in(
+    stand_in: Callable[..., None], file: Path, *, is_well: bool, status: int
+) -> None:
+    provider(file)
+    placed: list[tuple[Any, Any, Any]] = []
+
+    async def place(way: Any, wish: Any, *, listen: Any, calls: Any, on_step: Any) -> bool:
+        placed.append((way, wish, listen))
+        on_step("in-room")
+        return is_well
+
+    stand_in("trunk_call", place=place, Wish=trunk_call.Wish, opened_calls=trunk_call.opened_calls)
+    result = invoke(
+        *("call", "--config", file, "--phone", "own", "--trunk", "lab"),
+        *("--number", "+493012345678", "--pin", "-", "--listen-s", 3),
+        text="123456789\n",
+    )
+    assert (result.exit_code, result.output) == (status, "in-room\n")
+    [(way, wish, listen)] = placed
+    assert (way.number, way.by.host, way.by.trunk) == ("+493012345678", "192.0.2.1", "lab")
+    assert (wish.pin, wish.listen_s) == ("123456789", 3.0)
+    assert {at.port for at in listen} == {0}
+
+
+@pytest.mark.parametrize(
+    ("options", "told"),
+    [
+        (["--trunk", "nobody"], "there is no trunk nobody"),
+        (["--trunk", "lab", "--number", "+4915738620594"], "only numbers of our own trunks"),
+        (["--trunk", "lab", "--number", "110"], "only numbers of our own trunks"),
+    ],
+)
+def test_a_trunk_calls_nobody_but_our_own_numbers(
+    file: Path, options: list[str], told: str
+) -> None:
+    provider(file)
+    result = invoke("call", "--config", file, "--phone", "own", *options)
+    assert result.exit_code == 2
+    assert told in " ".join(result.output.split())
+
+
+def test_a_trunk_without_a_server_cannot_be_called_by(file: Path) -> None:
+    result = invoke("call", "--config", file, "--phone", "own", "--trunk", "lab")
+    assert result.exit_code == 2
+    assert "outbound_proxy" in result.output
 
 
 def test_call_needs_no_settings_when_it_is_told_all(

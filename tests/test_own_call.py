@@ -8,7 +8,7 @@ import socket
 
 import pytest
 
-from dialin import own_call
+from dialin import own_phone
 from dialin.errors import OperatorError
 from dialin.own_call import Script, place
 from dialin.registry import CallState
@@ -89,6 +89,6 @@ async def test_without_a_port_there_is_no_call(monkeypatch: pytest.MonkeyPatch) 
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as other:
         other.bind(("127.0.0.1", 0))
         even = other.getsockname()[1] & ~1
-        monkeypatch.setattr(own_call, "PORTS", (even, even + 1))
+        monkeypatch.setattr(own_phone, "PORTS", (even, even + 1))
         with pytest.raises(OperatorError, match="is free"):
             await place("127.0.0.1", 9, script(), on_step=lambda _step: None)

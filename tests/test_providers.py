@@ -4,12 +4,24 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 
 import pytest
 
-from dialin.providers import contact_user, make_account, make_provider, readiness_of
+from dialin import app
+from dialin.errors import OperatorError
+from dialin.outside import Outside
+from dialin.providers import (
+    contact_user,
+    make_account,
+    make_outside,
+    make_provider,
+    outgoing_encryption,
+    readiness_of,
+)
 from dialin.registration import Standing
 from dialin.wire.digest import Algorithm
+from dialin.wire.encryption import Encryption
 from tests.settings import settings
 from tests.settings.test_peer_checks import REGISTER
 
@@ -76,3 +88,72 @@ def test_a_trunk_is_ready_when_calls_can_come_by_it() -> None:
     ):
         [trunk] = readiness_of(told, {"lab": standing})
         assert (trunk.ok, trunk.cause) == (ok, cause)
+
+
+def way_out(changes: Mapping[str, object], number: str | None = None) -> Outside:
+    """The way out by the trunk of these settings."""
+    made = settings(dict(changes))
+    trunk = made.trunks["lab"]
+    return make_outside(
+        made,
+        "lab",
+        number,
+        tls=app.tls_target(trunk),
+        media_networks=app.media_networks(trunk),
+        suites=app.MEDIA_SUITES,
+    )
+
+
+def test_a_way_out_has_the_account_of_the_trunk_and_leads_to_its_first_number() -> None:
+    way = way_out(FULL | {"sip.advertised_address": "198.51.100.7"})
+    line = way.by.line
+    assert way.number == "+493012345678"
+    assert (way.by.host, way.by.port, way.by.transport) == ("sip.example.org", None, "TCP")
+    assert (line.caller, line.domain) == ("004930123456", "example.org")
+    assert line.login
+    assert (line.login.username, line.login.realm) == ("login", "realm.example.org")
+    assert (line.tls, line.encryption) == (None, Encryption.OFF)
+    assert (line.media_networks, line.advertised_host) == (app.ANYWHERE, "198.51.100.7")
+    assert way.by.account
+    assert "canary" not in repr(way)
+    assert "004930123456" not in repr(way)
+
+
+def test_a_peers_way_out_is_its_proxy_if_it_has_one() -> None:
+    with pytest.raises(OperatorError, match="outbound_proxy"):
+        way_out({})
+    way = way_out({"trunks.lab.outbound_proxy": "203.0.113.1:5070"})
+    assert (way.by.host, way.by.port, way.by.line.domain) == ("203.0.113.1", 5070, "203.0.113.1")
+    assert way.by.line.caller == way.number
+    assert (way.by.account, way.by.line.login) == (None, None)
+    assert way.by.line.media_networks == ("203.0.113.0/28",)
+
+
+def test_a_way_out_by_tls_knows_what_the_server_has_to_prove() -> None:
+    line = way_out(REGISTER | {"trunks.lab.transport": "tls"}).by.line
+    assert line.tls
+    assert line.tls.server_name == "sip.example.org"
+    assert line.encryption is Encryption.PREFER
+
+
+def test_no_way_out_leads_to_a_number_of_others() -> None:
+    with pytest.raises(OperatorError, match="only numbers of our own"):
+        way_out(FULL, "+4915738620594")
+
+
+@pytest.mark.parametrize(
+    ("changes", "expected"),
+    [
+        ({}, Encryption.OFF),
+        ({"trunks.lab.allow_insecure_sdes": True}, Encryption.PREFER),
+        (
+            {"trunks.lab.allow_insecure_sdes": True, "trunks.lab.media_encryption": "require"},
+            Encryption.REQUIRE,
+        ),
+        ({"trunks.lab.media_encryption": "off"}, Encryption.OFF),
+    ],
+)
+def test_keys_are_offered_where_the_way_hides_them(
+    changes: dict[str, object], expected: Encryption
+) -> None:
+    assert outgoing_encryption(settings(FULL | changes).trunks["lab"]) is expected
