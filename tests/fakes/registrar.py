@@ -9,6 +9,7 @@ kept for the test to look at. It can call the Contacts that it keeps, by the way
 from __future__ import annotations
 
 import asyncio
+import socket
 import ssl
 from collections.abc import Callable
 from contextlib import suppress
@@ -93,10 +94,10 @@ class Registrar:
     async def open(self) -> None:
         """Listen, on the port of before if there was one."""
         loop = asyncio.get_running_loop()
+        self.port = self.port or port_for_both()
         self._server = await loop.create_server(
             lambda: Stream(self), "127.0.0.1", self.port, reuse_address=True, ssl=self.tls
         )
-        self.port = self._server.sockets[0].getsockname()[1]
         self._udp, _ = await loop.create_datagram_endpoint(
             lambda: Datagrams(self), local_addr=("127.0.0.1", self.port)
         )
@@ -327,3 +328,14 @@ class Stream(asyncio.Protocol):
         """The other side has gone."""
         with suppress(AttributeError):
             self._registrar.gone(self.line)
+
+
+def port_for_both() -> int:
+    """A port that nobody has, over UDP and TCP."""
+    while True:
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as udp, suppress(OSError):
+            udp.bind(("127.0.0.1", 0))
+            port: int = udp.getsockname()[1]
+            with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as tcp:
+                tcp.bind(("127.0.0.1", port))
+                return port

@@ -20,6 +20,7 @@ from pathlib import Path
 import pytest
 
 from dialin.sip import Certificate
+from tests.fakes.registrar import port_for_both
 from tests.fakes.sip_peers import UdpPeer
 from tests.peers.process import end, free_port, needs
 from tests.wire.peers import Caller
@@ -182,8 +183,7 @@ async def kamailio(
     folder: Path, *, certificate: Certificate | None = None, longest_s: int = 300
 ) -> AsyncIterator[Kamailio]:
     """A Kamailio while the block runs; it grants `longest_s` at most."""
-    ports = {"udp": free_port(HOST)}
-    ports["tcp"] = ports["udp"]
+    ports = dict.fromkeys(("udp", "tcp"), port_for_both())
     tls = ""
     if certificate:
         ports["tls"] = free_port(HOST, socket.SOCK_STREAM)
