@@ -62,9 +62,9 @@ class Bench:
         async with asyncio.timeout(PATIENCE_S):
             return await self.calls.get()
 
-    async def until(self, is_true: Callable[[], bool]) -> None:
+    async def until(self, is_true: Callable[[], bool], within_s: float = PATIENCE_S) -> None:
         """Wait for a state of the endpoint: looked at after everything that happens to it."""
-        async with asyncio.timeout(PATIENCE_S):
+        async with asyncio.timeout(within_s):
             while not is_true():
                 self._changed.clear()
                 await self._changed.wait()

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import asyncio
+import csv
 import re
 import shutil
 import socket
@@ -26,6 +27,7 @@ from tests.wire.peers import ANSWER, OFFER
 SCENARIOS = Path(__file__).parent / "sipp"
 CALLS = 50
 RATE = 50
+MANY = 1000
 TRANSPORTS = {"UDP": "u1", "TCP": "t1"}
 BRISK = Timers(t1_s=0.05, t2_s=0.2, t4_s=0.2)
 LEISURELY = Timers(t1_s=0.1, t2_s=0.1, t4_s=0.1)
@@ -122,9 +124,9 @@ async def call_with_sipp(
     await sipp(folder, scenario, target, *how, *arguments)
 
 
-async def nothing_left(bench: Bench) -> None:
+async def nothing_left(bench: Bench, within_s: float = 10.0) -> None:
     """No leg, and in due time no transaction."""
-    await bench.until(lambda: (bench.sip.legs, bench.sip.transactions) == (0, 0))
+    await bench.until(lambda: (bench.sip.legs, bench.sip.transactions) == (0, 0), within_s)
 
 
 @pytest.mark.parametrize("transport", ["UDP", "TCP"])
@@ -216,6 +218,41 @@ async def test_fifty_sessions_of_ninety_seconds_end_to_the_second(
 def timed(interval_s: int) -> tuple[str, ...]:
     """What tells a caller of the session interval."""
     return ("UDP", "-key", "interval", str(interval_s))
+
+
+@pytest.mark.e2e
+@pytest.mark.timeout(300)
+@pytest.mark.parametrize(("percent", "set_up_at_least"), [(10, 0.999), (30, 0.995)])
+async def test_a_thousand_calls_over_a_line_that_loses(
+    tmp_path: Path, percent: int, set_up_at_least: float
+) -> None:
+    """sipp loses what it sends and what it gets. Both sides repeat by the timers of RFC 3261."""
+    async with served(timers=Timers()) as (bench, takers):
+        set_up = await lossy_calls(bench, tmp_path, percent)
+        assert set_up / MANY >= set_up_at_least
+        # No half of a call is left, and whoever got through has hung up here, too.
+        await nothing_left(bench, within_s=3 * Timers().patience_s)
+        assert takers.ends["peer", "bye"] >= set_up
+        assert bench.sip.counters.requests["INVITE"] > MANY
+
+
+async def lossy_calls(bench: Bench, folder: Path, percent: int) -> int:
+    """Place many calls of which sipp loses so much each way; returns how many it got through."""
+    host, port = bench.address()
+    scenario = str(SCENARIOS / "caller-on-a-bad-line.xml")
+    process = await asyncio.create_subprocess_exec(
+        *("sipp", f"{host}:{port}", "-sf", scenario, "-i", host, "-nostdin"),
+        *("-p", str(free_port()), "-m", str(MANY), "-r", str(RATE), "-lost", str(percent)),
+        # As many as fit into 64*T1.
+        *("-max_invite_retrans", "6", "-max_non_invite_retrans", "10"),
+        *("-trace_stat", "-stf", "figures.csv", "-timeout", "200", "-deadcall_wait", "32000"),
+        cwd=folder,
+        stdout=asyncio.subprocess.DEVNULL,
+    )
+    await process.wait()
+    with (folder / "figures.csv").open(newline="") as figures:
+        *_, last = csv.DictReader(figures, delimiter=";")
+    return int(last["SuccessfulCall(C)"])
 
 
 def count_200_to_invite(bench: Bench) -> Counter[str]:
