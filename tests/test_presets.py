@@ -14,6 +14,7 @@ from dialin import presets
 from dialin.errors import OperatorError
 from dialin.presets import Preset
 from dialin.settings.peers import TrunkSettings
+from tests.lab.providers import EASYBELL, OTHERS
 
 PROVIDERS = {
     "easybell",
@@ -29,6 +30,7 @@ PROVIDERS = {
     "plivo",
     "voipms",
 }
+PROVIDERS_IN_LAB = (EASYBELL, *OTHERS)
 ENTERED: dict[str, Any] = {
     "username": "004930123456",
     "auth_username": "004930123456@example.org",
@@ -84,9 +86,19 @@ def test_each_tells_where_and_when_it_was_learnt(preset: Preset) -> None:
     assert preset.title
 
 
-def test_each_says_what_is_not_sure_while_nobody_has_tried_it(preset: Preset) -> None:
-    assert preset.tested == "never"
+def test_each_says_what_is_not_sure_while_nobody_has_called_through_it(preset: Preset) -> None:
+    assert preset.tested in ("never", "lab")
     assert preset.unsure
+
+
+def test_each_that_was_tried_says_when(preset: Preset) -> None:
+    assert (preset.tested_on is None) is (preset.tested == "never")
+
+
+def test_each_that_a_lab_plays_says_so_and_no_other(preset: Preset) -> None:
+    played = {provider.name for provider in PROVIDERS_IN_LAB}
+
+    assert (preset.tested == "lab") is (preset.name in played)
 
 
 def test_none_says_what_only_an_operator_knows(preset: Preset) -> None:
@@ -149,6 +161,7 @@ def test_a_file_is_read() -> None:
     assert (preset.name, preset.title, preset.source.document) == ("example", "Example", "Help")
     assert preset.trunk["allowed_sources"] == ("203.0.113.0/28",)
     assert (preset.unsupported, preset.hints, dict(preset.needs)) == ("", (), {})
+    assert preset.tested_on is None
 
 
 @pytest.mark.parametrize(

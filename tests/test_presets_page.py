@@ -41,10 +41,13 @@ def test_each_row_has_as_many_cells_as_the_head() -> None:
 @pytest.mark.parametrize(
     ("name", "cells"),
     [
-        ("easybell", "registration | TLS `secure.sip.easybell.de:5061` | SRTP only | never |"),
-        ("sipgate", "registration | UDP `sipconnect.sipgate.de` | in the clear | never |"),
-        ("twilio", "our address | TLS | SRTP only | never | documented, 2026-11"),
-        ("generic", "registration | TLS | SRTP if offered | never | general, 2026-11"),
+        (
+            "easybell",
+            "registration | TLS `secure.sip.easybell.de:5061` | SRTP only | lab 2026-11-26 |",
+        ),
+        ("sipgate", "registration | UDP `sipconnect.sipgate.de` | in the clear | lab 2026-11-26 |"),
+        ("twilio", "our address | TLS | SRTP only | lab 2026-11-26 | documented, 2026-11"),
+        ("generic", "registration | TLS | SRTP if offered | lab 2026-11-26 | general, 2026-11"),
         ("companyflex", "| **unsupported**, never |"),
     ],
 )

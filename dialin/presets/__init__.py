@@ -8,10 +8,10 @@ table holds settings by their names in `[trunks.NAME]`; whether they make sense 
 
 from __future__ import annotations
 
+import datetime
 import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import date
 from functools import cache
 from importlib.resources import files
 from types import MappingProxyType
@@ -20,7 +20,7 @@ from typing import Any, Literal, get_args
 from dialin.errors import OperatorError
 
 Tested = Literal["never", "lab", "live"]
-"""`lab`: against something that plays the provider. `live`: somebody placed a call through it."""
+"""`lab`: `tests/lab` plays the provider. `live`: somebody placed a call through it."""
 Basis = Literal["documented", "third-party", "general"]
 """Where the facts were read: with the provider, in other people's configurations, in standards."""
 
@@ -47,12 +47,14 @@ class Preset:
     """What the provider calls itself."""
     source: Source
     """The provider's own page."""
-    date: date
+    date: datetime.date
     """When the facts were gathered."""
     basis: Basis
     """Where they come from."""
     tested: Tested
     """How far the preset was tried."""
+    tested_on: datetime.date | None
+    """Since when it counts as tried so; None if never."""
     unsupported: str
     """Why no call can work yet; empty if one should."""
     needs: Mapping[str, str]
@@ -89,6 +91,7 @@ def parse(name: str, text: str) -> Preset:
         date=values.pop("date"),
         basis=_one_of(Basis, values.pop("basis")),
         tested=_one_of(Tested, values.pop("tested")),
+        tested_on=values.pop("tested_on", None),
         unsupported=values.pop("unsupported", ""),
         needs=MappingProxyType(values.pop("needs", {})),
         hints=tuple(values.pop("hints", ())),

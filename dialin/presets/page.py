@@ -38,10 +38,17 @@ def row(preset: Preset) -> str:
         WAYS[preset.trunk["mode"]],
         f"{preset.trunk['transport'].upper()} {server(preset)}".strip(),
         audio(preset),
-        f"**unsupported**, {preset.tested}" if preset.unsupported else preset.tested,
+        tried(preset),
         f"{preset.basis}, {preset.date:%Y-%m}",
     )
     return f"| {' | '.join(cells)} |"
+
+
+def tried(preset: Preset) -> str:
+    """How far a preset was tried, and when."""
+    words = ["**unsupported**"] if preset.unsupported else []
+    words.append(f"{preset.tested} {preset.tested_on}" if preset.tested_on else preset.tested)
+    return ", ".join(words)
 
 
 def server(preset: Preset) -> str:
