@@ -206,16 +206,8 @@ def call_outside(
 
     if trunk not in settings.trunks:
         raise click.UsageError(f"there is no trunk {trunk} in the settings.")
-    chosen = settings.trunks[trunk]
     try:
-        way = providers.make_outside(
-            settings,
-            trunk,
-            number,
-            tls=app.tls_target(chosen),
-            media_networks=app.media_networks(chosen),
-            suites=app.MEDIA_SUITES,
-        )
+        way = providers.make_outside(settings, trunk, number, suites=app.MEDIA_SUITES)
     except OperatorError as error:
         raise click.UsageError(str(error)) from None
     listen = outside.listens_beside(app.listen_addresses(settings), way.by.transport)

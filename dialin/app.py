@@ -13,7 +13,7 @@ import os
 import resource
 import secrets
 import signal
-from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
+from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass
 from functools import partial
@@ -35,7 +35,14 @@ from dialin.log import call_context
 from dialin.media.embedded import EmbeddedEngine
 from dialin.media.srtp import usable_suites
 from dialin.pin import PinDesk
-from dialin.providers import contact_user, make_registrations, readiness_of
+from dialin.providers import (
+    contact_user,
+    make_outside,
+    make_registrations,
+    media_networks,
+    readiness_of,
+    tls_target,
+)
 from dialin.registry import Registry
 from dialin.rooms import Rooms
 from dialin.settings import Settings, refuse_unbuilt
@@ -59,7 +66,6 @@ POLL_S = 5.0
 """How often each BBB server is asked for its meetings; an unknown PIN asks at once."""
 CERTIFICATES_EVERY_S = 60.0
 """How often renewed certificates are looked for."""
-ANYWHERE = ("0.0.0.0/0", "::/0")
 MEDIA_SUITES: tuple[Suite, ...] = usable_suites()
 """What the media plane can encrypt audio with, best first."""
 PHONE_PORTS = 40
@@ -161,7 +167,7 @@ def make_trunks(settings: Settings) -> list[Trunk]:
         make_trunk(name, trunk, contact_user(name, settings))
         for name, trunk in settings.trunks.items()
     ]
-    if settings.selftest.pin:
+    if settings.selftest.pin and not settings.selftest.trunk:
         here = [selftest.own_address(listen_addresses(settings)).host]
         trunks.append(Trunk(selftest.TRUNK, networks=here, media_networks=here))
     return trunks
@@ -172,23 +178,17 @@ def selftest_plan(settings: Settings, sip: SipEndpoint) -> selftest.Plan | None:
     wanted = settings.selftest
     if wanted.pin is None:
         return None
+    pin = wanted.pin.get_secret_value()
+    if wanted.trunk:
+        way = make_outside(settings, wanted.trunk, wanted.number, suites=MEDIA_SUITES)
+        return selftest.Plan(way, way.number, pin, wanted.every_s)
     door = selftest.own_address(sip.addresses)
     return selftest.Plan(
         door=Flow(door.transport, door.host, door.port),
         number=wanted.number or "dialin",
-        pin=wanted.pin.get_secret_value(),
+        pin=pin,
         every_s=wanted.every_s,
     )
-
-
-def media_networks(trunk: TrunkSettings) -> Sequence[str]:
-    """Where a trunk's audio may come from.
-
-    A provider that we register with has proved who it is, so its word is taken for the address.
-    """
-    if trunk.mode == "register" and not trunk.media_networks:
-        return ANYWHERE
-    return [str(network) for network in trunk.media_networks or trunk.allowed_sources]
 
 
 def voice_encryption(server: BbbServerSettings) -> Encryption:
@@ -267,16 +267,6 @@ def listen_addresses(settings: Settings) -> list[Listen]:
         )
         for at in sip.listen
     ]
-
-
-def tls_target(trunk: TrunkSettings) -> TlsTarget:
-    """What a trunk's servers have to prove, and what we prove to them."""
-    certificate = trunk.tls_client_certificate
-    return TlsTarget(
-        trunk.server_name,
-        trunk.tls_ca_file,
-        Certificate(certificate, trunk.tls_client_key) if certificate else None,
-    )
 
 
 def trust_trunks(settings: Settings, sip: SipEndpoint) -> None:
@@ -433,7 +423,13 @@ async def running(settings: Settings) -> AsyncIterator[Service]:
         if plan := selftest_plan(settings, sip):
             # An engine of its own: ours takes no audio from its own ports.
             ear = await stack.enter_async_context(make_engine(settings, for_phone=True))
-            calling = selftest.opened_selftest(plan, ear, calls=registry.snapshots, tally=metrics)
+            calling = selftest.opened_selftest(
+                plan,
+                ear,
+                calls=registry.snapshots,
+                tally=metrics,
+                service=listen_addresses(settings),
+            )
             test = await stack.enter_async_context(calling)
             stack.callback(tasks.create_task(test.run(), name="self-test").cancel)
         yield Service(sip, registry, rooms, web_addresses)

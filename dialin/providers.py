@@ -22,7 +22,7 @@ from dialin.registration import Provider, Registrations, Standing, TrunkRegistra
 from dialin.settings import Settings
 from dialin.settings.base import split_host_port
 from dialin.settings.peers import TrunkSettings
-from dialin.sip import SipEndpoint, TlsTarget
+from dialin.sip import Certificate, SipEndpoint, TlsTarget
 from dialin.trunk import Trunks
 from dialin.web.health import Dependency
 from dialin.wire.digest import Algorithm
@@ -33,6 +33,7 @@ from dialin.wire.registration import USER_CHARACTERS, Account
 from dialin.wire.sdes import Suite
 
 CONTACT_USER_CHARACTERS = 16
+ANYWHERE = ("0.0.0.0/0", "::/0")
 
 
 def contact_user(name: str, settings: Settings) -> str:
@@ -76,6 +77,26 @@ def make_provider(name: str, trunk: TrunkSettings, contact: str) -> Provider:
     )
 
 
+def media_networks(trunk: TrunkSettings) -> Sequence[str]:
+    """Where a trunk's audio may come from.
+
+    A provider that we register with has proved who it is, so its word is taken for the address.
+    """
+    if trunk.mode == "register" and not trunk.media_networks:
+        return ANYWHERE
+    return [str(network) for network in trunk.media_networks or trunk.allowed_sources]
+
+
+def tls_target(trunk: TrunkSettings) -> TlsTarget:
+    """What a trunk's servers have to prove, and what we prove to them."""
+    certificate = trunk.tls_client_certificate
+    return TlsTarget(
+        trunk.server_name,
+        trunk.tls_ca_file,
+        Certificate(certificate, trunk.tls_client_key) if certificate else None,
+    )
+
+
 def own_numbers(settings: Settings) -> tuple[str, ...]:
     """All numbers that ring here."""
     trunks = settings.trunks.values()
@@ -87,8 +108,6 @@ def make_outside(
     name: str,
     number: str | None,
     *,
-    tls: TlsTarget,
-    media_networks: Sequence[str],
     suites: tuple[Suite, ...],
 ) -> Outside:
     """The way out by a trunk, and back in by a number of ours: the trunk's first, unless told.
@@ -104,10 +123,10 @@ def make_outside(
         caller=quote(trunk.username or "", safe=USER_CHARACTERS),
         domain=trunk.home_domain or host,
         login=account.login if trunk.password else None,
-        tls=tls if trunk.transport == "tls" else None,
+        tls=tls_target(trunk) if trunk.transport == "tls" else None,
         encryption=outgoing_encryption(trunk),
         suites=suites,
-        media_networks=tuple(media_networks),
+        media_networks=tuple(media_networks(trunk)),
         advertised_host=str(advertised) if advertised else None,
     )
     by = Exit(

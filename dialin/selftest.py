@@ -2,8 +2,9 @@
 """The service calls itself, again and again: so a monitor knows that callers reach a meeting now.
 
 The call comes in by the real door as a trunk's would, keys the PIN of a test room, and has to be
-seen in that room. It proves door, prompts, keys, directory and conference; the provider's side is
-not in it. Calling is left to `own_phone`, figures to whoever keeps the tally.
+seen in that room. It proves door, prompts, keys, directory and conference; and the provider's side
+where it goes out by a trunk first. Calling is left to `own_phone`, figures to whoever keeps the
+tally.
 """
 
 from __future__ import annotations
@@ -19,7 +20,9 @@ from typing import Protocol
 
 from dialin.errors import DialinError, OperatorError
 from dialin.media.engine import MediaEngine
-from dialin.own_phone import OwnPhone, Talk, listens_for, opened_phone
+from dialin.names import Names
+from dialin.outside import Outside, listens_beside
+from dialin.own_phone import PLAIN, OwnPhone, Talk, listens_for, opened_phone
 from dialin.registry import CallSnapshot, CallState
 from dialin.sip import LegGone, Listen, Refused
 from dialin.wire.flow import Flow
@@ -28,6 +31,9 @@ log = logging.getLogger(__name__)
 
 TRUNK = "self-test"
 """The trunk that the calls come by; no operator's can have this name."""
+RINGS_S = 20.0
+RINGS_OUTSIDE_S = 45.0
+"""A call out and in again passes two networks."""
 PROMPT_WITHIN_S = 5.0
 IN_ROOM_WITHIN_S = 30.0
 LOOK_EVERY_S = 0.1
@@ -49,8 +55,8 @@ class Outcome(StrEnum):
 class Plan:
     """What is called, and how often."""
 
-    door: Flow
-    """Where the service takes calls."""
+    door: Flow | Outside
+    """Where the service takes calls, or the way round by a provider."""
     number: str
     """What is dialled."""
     pin: str = field(repr=False)
@@ -79,6 +85,9 @@ class SelfTest:
     ) -> None:
         """`calls` shows the live calls of the service."""
         self._phone = phone
+        self._names = Names()
+        self._others: frozenset[str] = frozenset()
+        """The calls that were there before."""
         self._plan = plan
         self._calls = calls
         self._tally = tally
@@ -100,8 +109,9 @@ class SelfTest:
         return outcome
 
     async def _outcome(self) -> Outcome:
+        self._others = frozenset(call.id for call in self._calls())
         try:
-            async with self._phone.calling(self._plan.number, self._plan.door) as talk:
+            async with self._dialled() as talk:
                 return await self._follow(talk)
         except Refused:
             return Outcome.REFUSED
@@ -110,6 +120,17 @@ class SelfTest:
         except DialinError as error:
             log.warning("the self-test cannot call", extra={"cause": str(error)})
             return Outcome.FAILED
+
+    @asynccontextmanager
+    async def _dialled(self) -> AsyncIterator[Talk]:
+        plan, phone, line, rings_s = self._plan, self._phone, PLAIN, RINGS_S
+        if isinstance(plan.door, Outside):
+            flow = await plan.door.found(self._names)
+            line, rings_s = plan.door.by.line, RINGS_OUTSIDE_S
+        else:
+            flow = plan.door
+        async with phone.calling(plan.number, flow, line, answer_within_s=rings_s) as talk:
+            yield talk
 
     async def _follow(self, talk: Talk) -> Outcome:
         """Listen, key the PIN, and look for the caller in the room."""
@@ -128,8 +149,14 @@ class SelfTest:
 
     def _is_in_room(self) -> bool:
         return any(
-            call.trunk == TRUNK and call.state is CallState.IN_ROOM for call in self._calls()
+            call.state is CallState.IN_ROOM and self._may_be_ours(call) for call in self._calls()
         )
+
+    def _may_be_ours(self, call: CallSnapshot) -> bool:
+        """By the test's own trunk it is; by the provider's, as good as anything can tell."""
+        if isinstance(self._plan.door, Outside):
+            return call.number_called == self._plan.number and call.id not in self._others
+        return call.trunk == TRUNK
 
 
 def own_address(listen: Sequence[Listen]) -> Listen:
@@ -161,7 +188,13 @@ async def opened_selftest(
     *,
     calls: Callable[[], Iterable[CallSnapshot]],
     tally: Tally,
+    service: Sequence[Listen] = (),
 ) -> AsyncIterator[SelfTest]:
-    """A self-test with a phone of its own. Raises OperatorError."""
-    async with opened_phone(listens_for(plan.door), media) as phone:
+    """A self-test with a phone of its own. `service` is where the service listens, as providers
+    see a phone beside it. Raises OperatorError."""
+    if isinstance(plan.door, Outside):
+        listen = listens_beside(service, plan.door.by.transport)
+    else:
+        listen = listens_for(plan.door)
+    async with opened_phone(listen, media) as phone:
         yield SelfTest(phone, plan, calls=calls, tally=tally)

@@ -24,6 +24,7 @@ from dialin.demo.bbb import Fault
 from dialin.demo.run import demo_settings
 from dialin.errors import OperatorError
 from dialin.events import Codec
+from dialin.providers import tls_target
 from dialin.registry import Registry
 from dialin.sip import Certificate, Listen, OutgoingLeg, Refused, SipEndpoint, TlsTarget
 from dialin.trunk import Trunk, Trunks
@@ -407,7 +408,7 @@ def test_what_we_prove_ourselves_with_goes_with_tls_and_nothing_else(tmp_path: P
     )
     own = Certificate(file)
     assert [at.certificate for at in app.listen_addresses(told)] == [None, own]
-    assert app.tls_target(told.trunks["lab"]).certificate == Certificate(file, file)
+    assert tls_target(told.trunks["lab"]).certificate == Certificate(file, file)
 
 
 async def test_certificates_are_followed_and_what_goes_wrong_is_told(

@@ -14,13 +14,17 @@ from dialin import app, selftest
 from dialin.errors import OperatorError
 from dialin.events import Codec
 from dialin.media.embedded import EmbeddedEngine
+from dialin.outside import Outside
 from dialin.own_phone import listens_for, opened_phone
 from dialin.registry import CallSnapshot
 from dialin.selftest import Outcome, Plan, SelfTest, opened_selftest, own_address
 from dialin.sip import IncomingLeg, Listen, SipEndpoint
 from dialin.wire import sdp
 from dialin.wire.flow import Flow
+from tests.fakes.carrier import NUMBER, Carrier
+from tests.fakes.registrar import PASSWORD, REALM, USER
 from tests.settings import complaint, settings
+from tests.settings.test_peer_checks import REGISTER
 from tests.world import Served, whole_service
 
 PIN = "123456789"
@@ -239,8 +243,9 @@ async def test_a_call_that_ends_or_waits_before_the_room_has_not_reached_it(is_o
 async def test_nobody_answers() -> None:
     with pytest.MonkeyPatch.context() as patch:
         figures = Figures()
-        plan = Plan(Flow("UDP", "127.0.0.1", 9), "dialin", PIN, 3600)
-        async with media() as engine, opened_phone(listens_for(plan.door), engine) as phone:
+        nowhere = Flow("UDP", "127.0.0.1", 9)
+        plan = Plan(nowhere, "dialin", PIN, 3600)
+        async with media() as engine, opened_phone(listens_for(nowhere), engine) as phone:
             patch.setattr(phone, "calling", _quick(phone.calling))
             test = SelfTest(phone, plan, calls=list, tally=figures)
             running = asyncio.create_task(test.run())
@@ -251,4 +256,63 @@ async def test_nobody_answers() -> None:
 
 
 def _quick(calling: Any) -> Any:
-    return lambda *arguments: calling(*arguments, answer_within_s=0.2)
+    return lambda *arguments, **_: calling(*arguments, answer_within_s=0.2)
+
+
+# Out by a trunk
+
+BY_TRUNK = REGISTER | {"selftest.pin": PIN, "selftest.trunk": "lab"}
+
+
+def test_a_test_by_a_trunk_opens_no_door_on_this_machine() -> None:
+    made = settings(BY_TRUNK)
+    assert [trunk.name for trunk in app.make_trunks(made)] == ["lab"]
+    plan = app.selftest_plan(made, _NO_SIP)
+    assert plan
+    assert isinstance(plan.door, Outside)
+    assert (plan.number, plan.door.by.host) == ("+493012345678", "sip.example.org")
+    assert PIN not in repr(plan)
+
+
+@pytest.mark.parametrize(
+    ("changes", "told"),
+    [
+        ({"selftest.trunk": "nobody"}, "selftest.trunk: there is no trunk nobody."),
+        (
+            {"selftest.number": "+4915738620594"},
+            "selftest.number: by a trunk, only numbers of your own trunks are called.",
+        ),
+        (
+            {"trunks.lab.numbers": []},
+            "selftest.number: by a trunk, only numbers of your own trunks are called.",
+        ),
+    ],
+)
+def test_a_test_by_a_trunk_comes_back_to_us(changes: dict[str, object], told: str) -> None:
+    assert complaint(BY_TRUNK | changes) == told
+
+
+def test_a_trunk_that_takes_no_calls_is_no_way_for_a_test() -> None:
+    told = complaint({"selftest.pin": PIN, "selftest.trunk": "lab"})
+    assert told == "selftest.trunk: trunk lab names no server that takes calls."
+
+
+async def test_out_by_the_provider_back_in_and_into_the_test_room() -> None:
+    async with Carrier() as carrier:
+        trunk = {
+            "mode": "register",
+            "registrar": f"127.0.0.1:{carrier.port}",
+            "domain": REALM,
+            "username": USER,
+            "password": PASSWORD,
+            "numbers": [{"e164": NUMBER}],
+        }
+        test = {"pin": PIN, "trunk": "demo", "every_s": 10}
+        async with whole_service(trunks={"demo": trunk}, selftest=test) as world:
+            success = 'dialin_selftest_runs_total{result="success"}'
+
+            async def is_tested() -> bool:
+                return await figure(world, success) == 1.0
+
+            await world.until_true(is_tested, within_s=50)
+            assert set(carrier.called) == {NUMBER}

@@ -33,7 +33,7 @@ from dialin.check.trunks import Line, TrunkCheck
 from dialin.check.ways import Ways, opened_ways
 from dialin.errors import OperatorError
 from dialin.names import Names
-from dialin.providers import contact_user, make_account
+from dialin.providers import contact_user, make_account, tls_target
 from dialin.settings import Loaded, Settings, load, refuse_unbuilt
 from dialin.settings.base import split_host_port
 from dialin.settings.peers import BbbServerSettings
@@ -147,7 +147,7 @@ def _lines(settings: Settings) -> Iterator[Line]:
             name=name,
             server=split_host_port(at) if at else None,
             transport=trunk.transport.upper(),
-            tls=app.tls_target(trunk),
+            tls=tls_target(trunk),
             networks=trunk.allowed_sources,
             account=make_account(trunk, contact_user(name, settings))
             if trunk.mode == "register"

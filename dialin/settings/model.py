@@ -59,6 +59,7 @@ class Settings(Section):
         trunks_are_reached(self)
         servers_differ(self)
         languages_are_known(self)
+        selftest_comes_back(self)
         return self
 
 
@@ -133,3 +134,29 @@ def languages_are_known(settings: Settings) -> None:
                     "Add it there or change it here.",
                     setting=f"trunks.{name}.numbers",
                 )
+
+
+def selftest_comes_back(settings: Settings) -> None:
+    """A self-test that goes out by a trunk finds a server there, and calls nobody but us."""
+    test = settings.selftest
+    if test.trunk is None:
+        return
+    trunk = settings.trunks.get(test.trunk)
+    if trunk is None:
+        raise refused(
+            f"there is no trunk {test.trunk}.", "Name one of trunks.", setting="selftest.trunk"
+        )
+    if not (trunk.outbound_proxy or trunk.registrar):
+        raise refused(
+            f"trunk {test.trunk} names no server that takes calls.",
+            "Set its outbound_proxy to the provider's address for outgoing calls.",
+            setting="selftest.trunk",
+        )
+    own = [number.e164 for one in settings.trunks.values() for number in one.numbers]
+    wanted = test.number or next((number.e164 for number in trunk.numbers), None)
+    if wanted not in own:
+        raise refused(
+            "by a trunk, only numbers of your own trunks are called.",
+            "Name one that stands in some trunk's numbers.",
+            setting="selftest.number",
+        )

@@ -21,6 +21,7 @@ from dialin.settings.base import (
     E164,
     Host,
     Language,
+    Name,
     Section,
     Transport,
     existing_file,
@@ -336,8 +337,15 @@ class SelfTestSettings(Section):
     )
     number: E164 | None = Field(
         default=None,
-        description="Number to dial. Unset: none in particular.",
+        description="Number to dial. Unset: none in particular; with `trunk`, its first. By a "
+        "trunk, only numbers of your own trunks are called.",
         examples=["+493012345678"],
+    )
+    trunk: Name | None = Field(
+        default=None,
+        description="Trunk that the calls go out by, to come back in by the provider, which may "
+        "charge for them. Unset: they come straight to the service's own door.",
+        examples=["example"],
     )
 
     @field_validator("pin")
