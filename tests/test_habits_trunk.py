@@ -361,11 +361,22 @@ async def test_an_extension_that_is_required_and_unknown_is_420() -> None:
             assert refused.headers.get("Unsupported") == "com.example.magic"
 
 
-async def test_a_session_timer_below_its_minimum_is_no_matter() -> None:
+async def test_a_session_timer_below_its_minimum_is_told_the_minimum() -> None:
     async with opened() as bench:
         with UdpPeer() as peer:
-            lines = ("Supported: timer", "Session-Expires: 30;refresher=uac", "Min-SE: 90")
-            await whole_call(bench, peer, invite(peer, *lines))
+            lines = ("Supported: timer", "Session-Expires: 30;refresher=uac", "Min-SE: 30")
+            peer.send(invite(peer, *lines), bench.address())
+            refused = await peer.response()
+            assert refused.status == 422
+            assert refused.headers.get("Min-SE") == "90"
+            assert bench.calls.empty()
+
+
+async def test_a_session_timer_that_is_short_where_nobody_knows_422_is_lengthened() -> None:
+    async with opened() as bench:
+        with UdpPeer() as peer:
+            _, ok = await whole_call(bench, peer, invite(peer, "x: 30;refresher=uac"))
+            assert ok.headers.get("Session-Expires") == "90;refresher=uas"
 
 
 async def test_replaces_replaces_nothing() -> None:
