@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from functools import partial
@@ -28,7 +28,7 @@ from dialin.sip import Certificate
 from dialin.wire import g711, tone
 from tests.fakes.authority import Authority
 from tests.fakes.dns import name_server
-from tests.fakes.registrar import PASSWORD, Line
+from tests.fakes.registrar import PASSWORD, Fault, Line
 from tests.fakes.tls_peers import client, server
 from tests.lab.exchange import Call, Exchange, Offer
 from tests.lab.providers import CONTACT, SECOND, Form, Provider
@@ -125,13 +125,31 @@ def chime_in(call: Call) -> float:
 
 
 @asynccontextmanager
-async def lab(provider: Provider, folder: Path, authority: Authority) -> AsyncIterator[Lab]:
-    """The provider and its customer, who can be called."""
-    name = provider.server if provider.registers else OURS
+async def lab(
+    provider: Provider, folder: Path, authority: Authority, *, faults: Iterable[Fault] = ()
+) -> AsyncIterator[Lab]:
+    """The provider and its customer, who can be called. `faults` are the registrar's."""
+    async with customer(provider, folder, authority, faults=faults) as (exchange, world):
+        line, sent_by = await way_in(provider, exchange, world, authority)
+        yield Lab(provider, exchange, world, line, sent_by)
+
+
+@asynccontextmanager
+async def customer(
+    provider: Provider,
+    folder: Path,
+    authority: Authority,
+    *,
+    faults: Iterable[Fault] = (),
+    name: str | None = None,
+) -> AsyncIterator[tuple[Exchange, World]]:
+    """The same from the beginning. `name` is what a certificate says that is not the right one."""
+    name = name or (provider.server if provider.registers else OURS)
     certificate = authority.issue(provider.name, names=f"DNS:{name}")
     exchange = Exchange(
         algorithms=provider.algorithms,
         granted_s=provider.granted_s,
+        faults=set(faults),
         user=provider.user,
         realm=provider.realm,
         tls=server(certificate) if provider.is_tls else None,
@@ -148,8 +166,7 @@ async def lab(provider: Provider, folder: Path, authority: Authority) -> AsyncIt
         }
         with patch.object(registering, "Names", partial(Names, resolver=names.resolver)):
             async with whole_service(**sections) as world:
-                line, sent_by = await way_in(provider, exchange, world, authority)
-                yield Lab(provider, exchange, world, line, sent_by)
+                yield exchange, world
 
 
 async def way_in(

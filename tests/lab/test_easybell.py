@@ -13,7 +13,7 @@ from dialin.events import Codec
 from dialin.wire.digest import parse_credentials
 from tests.fakes.authority import Authority
 from tests.fakes.registrar import PASSWORD
-from tests.lab.bench import ROOM, lab
+from tests.lab.bench import ROOM, customer, lab
 from tests.lab.exchange import Offer
 from tests.lab.providers import CONTACT, EASYBELL, Form
 
@@ -30,6 +30,19 @@ async def test_it_registers_over_tls_where_its_realm_has_another_name(
         assert first.uri.startswith("sip:secure.sip.easybell.de")
         [contact] = bench.exchange.contacts
         assert contact.endswith(";transport=tls")
+
+
+async def test_nonces_that_live_for_one_answer_and_short_registrations_are_kept_up_with(
+    tmp_path: Path, authority: Authority
+) -> None:
+    hasty = replace(EASYBELL, granted_s=2)
+    async with lab(hasty, tmp_path, authority, faults=["stale"]) as bench:
+        known = len(bench.exchange.answers)
+        await bench.exchange.until(lambda: len(bench.exchange.answers) >= known + 3)
+        await bench.world.until_true(bench.is_registered)
+        nonces = [parse_credentials(answer).nonce for answer in bench.exchange.answers]
+        assert len(set(nonces)) > 1
+        assert bench.exchange.connections == 1
 
 
 async def test_a_call_comes_over_the_registered_connection_with_both_directions_encrypted(
@@ -58,6 +71,15 @@ async def test_we_hang_up_over_the_same_connection_when_the_meeting_ends(
         await bench.is_over()
         assert bench.exchange.connections == 1
         assert await bench.world.ends() == {"success/meeting-ended": 1}
+
+
+async def test_whoever_shows_another_certificate_is_not_told_who_we_are(
+    tmp_path: Path, authority: Authority, caplog: pytest.LogCaptureFixture
+) -> None:
+    async with customer(EASYBELL, tmp_path, authority, name="sip.easybell.de") as (exchange, world):
+        await world.until(lambda: "certificate-wrong-name" in causes(caplog))
+        assert exchange.registers == []
+        assert exchange.answers == []
 
 
 async def test_a_plain_offer_is_refused_and_the_log_says_what_to_offer(
@@ -106,3 +128,8 @@ async def test_neither_password_nor_numbers_nor_keys_reach_the_log(
     secrets = (PASSWORD, parse_credentials(answer).response, "15738620594", "inline:", "123456789#")
     assert "first call" in written
     assert not [secret for secret in secrets if secret in written]
+
+
+def causes(caplog: pytest.LogCaptureFixture) -> list[str]:
+    """What log lines say was wrong."""
+    return [vars(record).get("cause", "") for record in caplog.records]
