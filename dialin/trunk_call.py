@@ -85,14 +85,6 @@ async def opened_calls(base: str, token: str) -> AsyncIterator[ServiceCalls]:
         yield ServiceCalls(session, base)
 
 
-class Silence:
-    """A service whose API is off."""
-
-    async def states(self, number: str) -> Mapping[str, str] | None:
-        """Nothing."""
-        return None
-
-
 class TrunkCall:
     """One such call."""
 

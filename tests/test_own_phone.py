@@ -1,0 +1,110 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Our own phone: what it offers, as whom it calls, and whom it hears."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+import pytest
+
+from dialin.events import Codec
+from dialin.own_phone import Hosts, Line, OwnPhone, listens_for, opened_phone, own_media
+from dialin.sip import IncomingLeg, Listen, Refused, SipEndpoint
+from dialin.wire import sdp
+from dialin.wire.encryption import Encryption
+from dialin.wire.flow import Flow
+
+
+class Door:
+    """Takes calls without SRTP, and refuses others."""
+
+    def __init__(self) -> None:
+        self.came: list[IncomingLeg] = []
+        self._tasks: set[asyncio.Task[bytes | None]] = set()
+
+    def take(self, leg: IncomingLeg) -> None:
+        """A call."""
+        self.came.append(leg)
+        if b"RTP/SAVP" in (leg.offer or b""):
+            leg.reject(488)
+            return
+        offer = sdp.SessionDescription.parse(leg.offer or b"")
+        answer, _ = sdp.answer(offer, sdp.LocalMedia(leg.local_host, 9, 1, 1), [Codec.PCMA])
+        self._tasks.add(asyncio.create_task(leg.answer(bytes(answer))))
+
+
+@asynccontextmanager
+async def door(host: str = "127.0.0.1") -> AsyncIterator[tuple[Door, Flow, OwnPhone]]:
+    """A door, the way there, and a phone."""
+    taking = Door()
+    async with await SipEndpoint.open(
+        [Listen("UDP", host, 0)], allow_source=lambda _host: True, on_call=taking.take
+    ) as sip:
+        flow = Flow("UDP", host, sip.addresses[0].port)
+        async with own_media() as media, opened_phone(listens_for(flow), media) as phone:
+            yield taking, flow, phone
+
+
+async def test_srtp_as_a_mere_wish_is_given_up_where_it_is_refused() -> None:
+    async with door() as (taking, flow, phone):
+        line = Line("us", "provider.example", encryption=Encryption.PREFER)
+        async with phone.calling("+493012345678", flow, line) as talk:
+            assert not talk.ended.done()
+    first, second = taking.came
+    assert b"RTP/SAVP" in (first.offer or b"")
+    assert b"RTP/AVP" in (second.offer or b"")
+    assert second.request.uri == "sip:+493012345678@provider.example"
+    assert second.request.from_.uri_text == "sip:us@provider.example"
+
+
+async def test_srtp_that_is_required_is_not_given_up() -> None:
+    async with door() as (taking, flow, phone):
+        with pytest.raises(Refused, match="488"):
+            async with phone.calling("1", flow, Line(encryption=Encryption.REQUIRE)):
+                pass
+    assert len(taking.came) == 1
+
+
+async def test_what_a_nat_hides_is_said_as_it_looks_from_outside() -> None:
+    line = Line(advertised_host="198.51.100.7")
+    async with door() as (taking, flow, phone), phone.calling("1", flow, line):
+        pass
+    assert b"c=IN IP4 198.51.100.7" in (taking.came[0].offer or b"")
+
+
+async def test_ipv6_addresses_stand_in_brackets() -> None:
+    async with door("::1") as (taking, flow, phone), phone.calling("1", flow):
+        pass
+    assert taking.came[0].request.uri == f"sip:1@[::1]:{flow.port}"
+
+
+async def test_the_phone_is_not_called_by_anybody() -> None:
+    async with door() as (_, flow, phone):
+        async with phone.calling("1", flow):
+            pass
+        sip = phone._sip
+        async with await SipEndpoint.open(
+            [Listen("UDP", "127.0.0.1", 0)], allow_source=lambda _host: True, on_call=_ignore
+        ) as caller:
+            at = Flow("UDP", "127.0.0.1", sip.addresses[0].port)
+            leg = await caller.invite("sip:x@x", at, from_display="", from_user="y", offer=b"")
+            with pytest.raises(Refused, match="480"):
+                await leg.answered()
+
+
+def _ignore(_leg: IncomingLeg) -> None:
+    """For those who only call."""
+
+
+def test_only_those_who_are_called_are_heard() -> None:
+    hosts = Hosts()
+    assert not hosts.hears("192.0.2.1")
+    hosts.expect("192.0.2.1")
+    assert hosts.hears("192.0.2.1")
+    assert not hosts.hears("192.0.2.2")
+
+
+def test_for_tls_a_phone_listens_nowhere() -> None:
+    assert listens_for(Flow("TLS", "192.0.2.1", 5061)) == ()
