@@ -114,6 +114,16 @@ async def test_a_call_for_a_number_of_somebody_else_is_not_ours(
         assert (await call.dial()).status == 404
 
 
+@pytest.mark.parametrize("form", EASYBELL.forms, ids=lambda form: form.name)
+async def test_without_a_list_of_numbers_the_called_one_is_read(
+    form: Form, tmp_path: Path, authority: Authority
+) -> None:
+    open_to_all = replace(EASYBELL, redirected={"numbers": []})
+    async with lab(open_to_all, tmp_path, authority) as bench, bench.call(form) as call:
+        assert (await call.dial()).status == 200
+        assert (await bench.shown())["number_called"] == EASYBELL.number
+
+
 async def test_neither_password_nor_numbers_nor_keys_reach_the_log(
     tmp_path: Path, authority: Authority, caplog: pytest.LogCaptureFixture
 ) -> None:
