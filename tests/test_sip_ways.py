@@ -96,6 +96,7 @@ async def test_far_ends_are_told_the_address_that_a_nat_gives_us() -> None:
             assert ok.contacts[0].uri_text == f"sip:dialin@203.0.113.9:{port}"
             leg.hang_up()
             answering.cancel()
+            await asyncio.wait([answering])
             asking = asyncio.create_task(
                 bench.sip.request("OPTIONS", URI, Flow("UDP", peer.host, peer.port))
             )

@@ -150,7 +150,8 @@ class SipEndpoint:
         await asyncio.wait((self._all_quiet,), timeout=CLOSE_WITHIN_S)
         self._is_closed = True
         for enquiry in self._enquiries.values():
-            enquiry.set_exception(RequestFailed("connection-failed"))
+            if not enquiry.done():  # who asked may be leaving
+                enquiry.set_exception(RequestFailed("connection-failed"))
         if self._timer:
             self._timer.cancel()
         for socket in self._udp.values():
