@@ -118,17 +118,6 @@ async def test_closing_the_endpoint_ends_the_wait() -> None:
                 await bench.sip.request("OPTIONS", URI, at(peer))
 
 
-async def test_closing_the_endpoint_finds_who_asked_on_the_way_out() -> None:
-    async with opened() as bench:
-        with UdpPeer() as peer:
-            asking = asyncio.create_task(bench.sip.request("OPTIONS", URI, at(peer)))
-            await peer.request()
-            asking.cancel()
-            await bench.sip.close()
-            await asyncio.wait([asking])
-            assert asking.cancelled()
-
-
 async def test_only_literal_addresses_that_we_hear_and_can_reach_are_asked() -> None:
     async with opened(allow_source=lambda host: host == "127.0.0.1") as bench:
         for flow, error in (

@@ -150,8 +150,7 @@ class SipEndpoint:
         await asyncio.wait((self._all_quiet,), timeout=CLOSE_WITHIN_S)
         self._is_closed = True
         for enquiry in self._enquiries.values():
-            if not enquiry.done():  # who asked may be leaving
-                enquiry.set_exception(RequestFailed("connection-failed"))
+            enquiry.set_exception(RequestFailed("connection-failed"))
         if self._timer:
             self._timer.cancel()
         for socket in self._udp.values():
