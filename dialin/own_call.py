@@ -11,12 +11,14 @@ import time
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
+from ipaddress import ip_address
 
 from dialin.errors import OperatorError, PeerError
 from dialin.media.engine import MediaRefused, NoMediaPort
 from dialin.names import NameNotFound, Names
 from dialin.own_phone import PORTS, Line, Talk, listens_for, opened_phone, own_media
 from dialin.sip import LegGone, Refused
+from dialin.sip.addresses import Routes
 from dialin.wire.flow import Flow
 
 SOUND_WITHIN_S = 5.0
@@ -82,7 +84,16 @@ async def _follow(talk: Talk, script: Script, on_step: Callable[[str], None]) ->
 
 
 async def _found(host: str, port: int) -> Flow:
+    """Where the service is. A provider that knows us by our address would take any number from
+    here and charge for it, so this machine alone is called."""
     try:
-        return (await Names().find(host, port, "UDP")).flows[0]
+        flow = (await Names().find(host, port, "UDP")).flows[0]
     except NameNotFound:
         raise OperatorError(f"{host} is unknown.", "Correct --to.") from None
+    is_here = ip_address(flow.host).is_loopback or Routes().own_host(flow.host) == flow.host
+    if not is_here:
+        raise OperatorError(
+            f"{host} is not this machine, and no other is called without --trunk.",
+            "Name an address of this machine with --to, or a trunk with --trunk.",
+        )
+    return flow

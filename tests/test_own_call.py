@@ -85,6 +85,14 @@ async def test_a_name_that_does_not_exist_is_the_operators_to_mend() -> None:
         await place("no-such-host.invalid", 5060, script(), on_step=print)
 
 
+@pytest.mark.parametrize("host", ["192.0.2.1", "198.51.100.7"])
+async def test_no_other_machine_is_called(host: str) -> None:
+    told: list[str] = []
+    with pytest.raises(OperatorError):
+        await place(host, 5060, script(), on_step=told.append)
+    assert told == []
+
+
 async def test_without_a_port_there_is_no_call(monkeypatch: pytest.MonkeyPatch) -> None:
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as other:
         other.bind(("127.0.0.1", 0))
