@@ -16,7 +16,7 @@ from dialin.wire.content import UnsupportedContent, session_description
 from dialin.wire.dialog import FIRST_CSEQ, MAX_FORWARDS, Dialog, is_sips
 from dialin.wire.flow import Flow
 from dialin.wire.header import Address, Params
-from dialin.wire.login import ANSWERS, Login, Prover
+from dialin.wire.login import Login, Prover, proofs_in
 from dialin.wire.message import Headers, Request, Response
 from dialin.wire.session import SDP_TYPE, Session
 from dialin.wire.transaction_key import TransactionKey
@@ -201,15 +201,10 @@ class OutgoingCallLeg:
         core, dialog = self._core, session.dialog
         session.confirm(response, self._invite.body, now)
         way = core.way_to(dialog.next_hop(), self._flow)
-        proofs = self._proofs() if way.includes(self._sent_to) else ()
+        proofs = proofs_in(self._invite) if way.includes(self._sent_to) else ()
         ack = dialog.ack(self._invite.cseq.number, via=core.via(self._local), headers=proofs)
         self._acks[tag] = ack, way
         core.send(*self._acks[tag])
-
-    def _proofs(self) -> tuple[tuple[str, str], ...]:
-        """The answers of the INVITE, which its ACK bears too (§13.2.2.4)."""
-        headers = self._invite.headers
-        return tuple((name, value) for name in ANSWERS.values() for value in headers.all(name))
 
     def _failed(self, by: By, status: int, cause: str) -> None:
         self._drop_early_sessions()

@@ -82,6 +82,12 @@ class _Taken:
     """Who wants it: nobody else gets the answer."""
 
 
+def proofs_in(request: Request) -> tuple[tuple[str, str], ...]:
+    """The answers that a request bears: an INVITE's ACK bears the same (RFC 3261 §13.2.2.4)."""
+    headers = request.headers
+    return tuple((name, value) for name in ANSWERS.values() for value in headers.all(name))
+
+
 class Prover:
     """One account's answers to the challenges of the servers that it is for."""
 

@@ -19,7 +19,7 @@ from dialin.wire.agent_events import Acknowledged, KeyPressed, LocalAddress, Rea
 from dialin.wire.content import UnsupportedContent, key_pressed, session_description
 from dialin.wire.dialog import Dialog
 from dialin.wire.flow import Flow
-from dialin.wire.login import Prover
+from dialin.wire.login import Prover, proofs_in
 from dialin.wire.message import Request, Response
 from dialin.wire.screening import ACCEPT, ALLOW
 from dialin.wire.session_expires import SUPPORTED, Timekeeping
@@ -47,7 +47,7 @@ class _Asked:
     """A request of ours in the dialog."""
 
     request: Request
-    """What was sent, less the answers to challenges."""
+    """What was sent."""
     way: Flow
     """Where to."""
     requester: Requester
@@ -280,11 +280,10 @@ class Session:
         return self._send(_Asked(request, way, requester), now)
 
     def _send(self, asked: _Asked, now: float) -> TransactionKey:
-        self._asked = asked
-        request = asked.request
         if self._prover:
-            request = self._prover.signed(request, asked.way)
-        return self._core.request(request, asked.way, asked.requester, now)
+            asked = replace(asked, request=self._prover.signed(asked.request, asked.way))
+        self._asked = asked
+        return self._core.request(asked.request, asked.way, asked.requester, now)
 
     def ask_again(self, response: Response, flow: Flow, now: float) -> TransactionKey | None:
         """Send our latest request once more if a response wants the password for it (§22.2).
@@ -339,8 +338,17 @@ class Session:
         core, dialog = self._core, self.dialog
         dialog.refresh_target(response)
         if response.cseq.method == "INVITE":
-            ack = dialog.ack(response.cseq.number, via=core.via(self._local))
-            core.send(ack, core.way_to(dialog.next_hop(), self._flow))
+            way = core.way_to(dialog.next_hop(), self._flow)
+            proofs = self._proofs_for(way)
+            ack = dialog.ack(response.cseq.number, via=core.via(self._local), headers=proofs)
+            core.send(ack, way)
+
+    def _proofs_for(self, way: Flow) -> tuple[tuple[str, str], ...]:
+        """What an ACK bears that takes this way: only who has been told already is told again."""
+        asked = self._asked
+        if asked is None or asked.way != way or asked.request.method != "INVITE":
+            return ()
+        return proofs_in(asked.request)
 
     def reanswered(self, answer: bytes) -> None:
         """The peer's description in the 2xx to our re-INVITE."""

@@ -183,9 +183,33 @@ def test_a_challenged_refresh_is_sent_again_and_keeps_the_session(allow: str, me
     assert again.via.branch != first.via.branch
     assert proofs(bench)[-1] == (method, CALLED.host, "n2")
     body = OFFER if method == "INVITE" else b""
-    bench.receive(answer_to(again, 200, [NEAR, ("Session-Expires", "120")], body), CALLED)
+    sent = bench.receive(answer_to(again, 200, [NEAR, ("Session-Expires", "120")], body), CALLED)
+    proved = again.headers.get("Proxy-Authorization")
+    assert [ack.headers.get("Proxy-Authorization") for ack in sent] == [proved] * bool(body)
     bench.advance(119.0)
     assert bench.told(Ended) == []
+
+
+def test_the_ack_of_a_refresh_tells_no_other_server_the_answer() -> None:
+    bench = Bench(may_send_to=lambda _host: True)
+    first = refresh(bench, "INVITE")
+    assert first.headers.get("Proxy-Authorization")
+    elsewhere = ("Contact", "<sip:elsewhere@203.0.113.66:5060>")
+    timed = ("Session-Expires", "120;refresher=uac")
+    [ack] = bench.receive(answer_to(first, 200, [elsewhere, timed], OFFER), CALLED)
+    assert bench.sent[-1][1].flow.host == ROGUE.host
+    assert "Proxy-Authorization" not in ack.headers
+
+
+def test_a_bye_that_crosses_the_answer_to_a_refresh_lends_its_proof_to_no_ack() -> None:
+    bench = Bench()
+    first = refresh(bench, "INVITE")
+    leg = next(iter(bench.agent._core.legs))
+    [bye] = bench.take(bench.agent.hang_up(leg, bench.now))
+    assert bye.message.headers.get("Proxy-Authorization")
+    [ack] = bench.receive(answer_to(first, 200, [NEAR], OFFER), CALLED)
+    assert isinstance(ack, Request)
+    assert (ack.method, ack.headers.get("Proxy-Authorization")) == ("ACK", None)
 
 
 def test_a_refresh_whose_password_is_refused_is_a_refusal_like_any_other() -> None:
