@@ -69,6 +69,8 @@ def everywhere(number: str) -> Lines:
     )
 
 
+# The last five digits of each are none of a port that a call may have here, or an `m=` line would
+# now and then look like a number with one digit too many.
 CANARIES = (
     Canary(
         "+4915738620594",
@@ -77,7 +79,7 @@ CANARIES = (
         everywhere("+4915738620594"),
     ),
     Canary("+4917649283715", "xxx-xxx-3715", "<sip:004917649283715@trunk.example.net>"),
-    Canary("+4916098413572", "xxx-xxx-3572", "<sip:016098413572@trunk.example.net;user=phone>"),
+    Canary("+4916098493572", "xxx-xxx-3572", "<sip:016098493572@trunk.example.net;user=phone>"),
     Canary("+493090182734", "xxx-xxx-2734", "<tel:+49-30-9018-2734>"),
     Canary("+4915226418035", "xxx-xxx-8035", "<sip:%2B4915226418035@trunk.example.net>"),
     Canary(
@@ -89,7 +91,7 @@ CANARIES = (
     Canary("8371", "Phone caller 1", "<sip:8371@pbx.example.net>"),
     Canary("94837", "Phone caller 2", "<sip:94837@pbx.example.net>"),
     Canary("719384", "xxx-xxx-4", "<sip:719384@pbx.example.net>"),
-    Canary("+4915164937281", "Phone caller 3", "<sip:ada4915164937281@trunk.example.net>"),
+    Canary("+4915164997281", "Phone caller 3", "<sip:ada4915164997281@trunk.example.net>"),
     Canary(
         "+4917612394785",
         "Phone caller 4",
