@@ -201,16 +201,17 @@ def call_outside(
     settings: Settings, trunk: str, number: str | None, pin: str, listen_s: float
 ) -> bool:
     """Call out by a trunk and back in; returns whether that went well."""
-    from dialin import app, outside, providers, trunk_call
+    from dialin import outside, providers, trunk_call
+    from dialin.app import parts
     from dialin.check.running import base_address
 
     if trunk not in settings.trunks:
         raise click.UsageError(f"there is no trunk {trunk} in the settings.")
     try:
-        way = providers.make_outside(settings, trunk, number, suites=app.MEDIA_SUITES)
+        way = providers.make_outside(settings, trunk, number, suites=parts.MEDIA_SUITES)
     except OperatorError as error:
         raise click.UsageError(str(error)) from None
-    listen = outside.listens_beside(app.listen_addresses(settings), way.by.transport)
+    listen = outside.listens_beside(parts.listen_addresses(settings), way.by.transport)
     web = settings.web
     token = web.token.get_secret_value() if web.token else ""
 

@@ -19,6 +19,9 @@ import pytest
 
 from dialin import app
 from dialin.__main__ import operator_errors
+from dialin.app import door as front
+from dialin.app import parts
+from dialin.app.door import FrontDoor
 from dialin.call import House
 from dialin.demo.bbb import Fault
 from dialin.demo.run import demo_settings
@@ -127,7 +130,7 @@ async def test_what_this_version_cannot_do_is_refused_before_anything_starts() -
 def test_audio_comes_from_where_the_trunk_says_or_from_a_provider_we_log_in_with(
     changes: dict[str, Any], networks: tuple[str, ...]
 ) -> None:
-    trunk = app.make_trunk("lab", settings(changes).trunks["lab"])
+    trunk = parts.make_trunk("lab", settings(changes).trunks["lab"])
 
     assert trunk.media_networks == networks
 
@@ -167,9 +170,9 @@ def test_the_settings_say_what_is_encrypted(
     changes: dict[str, Any], trunk: Encryption, voice: Encryption
 ) -> None:
     told = settings(changes)
-    assert app.make_trunk("lab", told.trunks["lab"]).encryption is trunk
-    assert app.make_voice_servers(told)["main"].encryption is voice
-    assert app.make_policy(told).suites == tuple(Suite)
+    assert parts.make_trunk("lab", told.trunks["lab"]).encryption is trunk
+    assert parts.make_voice_servers(told)["main"].encryption is voice
+    assert parts.make_policy(told).suites == tuple(Suite)
 
 
 def test_the_number_called_may_stand_in_a_header_of_the_providers_own() -> None:
@@ -184,7 +187,7 @@ def test_the_number_called_may_stand_in_a_header_of_the_providers_own() -> None:
     )
     assert isinstance(request, Request)
 
-    assert app.make_trunk("lab", told).identify(request).number_called == "+493012345678"
+    assert parts.make_trunk("lab", told).identify(request).number_called == "+493012345678"
 
 
 async def test_a_number_that_is_not_ours_is_not_found() -> None:
@@ -298,7 +301,7 @@ async def test_a_call_that_fails_in_our_hands_is_hung_up_and_the_next_one_is_tak
 ) -> None:
     async with whole_service() as world, telephone() as phone:
         with monkeypatch.context() as broken:
-            broken.setattr(app, "Call", None)
+            broken.setattr(front, "Call", None)
             leg = await dial(phone, world)
             with pytest.raises(Refused) as refused:
                 await leg.answered()
@@ -310,7 +313,7 @@ async def test_a_call_that_fails_in_our_hands_is_hung_up_and_the_next_one_is_tak
 
 async def test_a_call_that_comes_before_the_house_stands_is_asked_to_come_back() -> None:
     async with whole_service() as world, telephone() as phone:
-        door = app.FrontDoor(
+        door = FrontDoor(
             Trunks([Trunk("t", networks=["127.0.0.0/8"])]),
             world.service.registry,
             asyncio.TaskGroup(),
@@ -344,11 +347,11 @@ async def test_a_call_that_comes_before_the_house_stands_is_asked_to_come_back()
 def test_providers_are_told_the_address_that_a_nat_gives_us(host: str, told: str | None) -> None:
     networks = ["192.0.2.0/24", "127.0.0.0/8", "2001:db8::/32", "10.0.0.0/8"]
     trunks = Trunks([Trunk("lab", networks=networks)])
-    door = app.FrontDoor(trunks, cast(Registry, None), cast(asyncio.TaskGroup, None))
+    door = FrontDoor(trunks, cast(Registry, None), cast(asyncio.TaskGroup, None))
     voice = SimpleNamespace(knows=lambda host: host == "10.0.0.12")
     door.open(cast(House, SimpleNamespace(voice=voice)))
-    assert app.advertised_to(IPv4Address("203.0.113.9"), door, host) == told
-    assert app.advertised_to(None, door, host) is None
+    assert parts.advertised_to(IPv4Address("203.0.113.9"), door, host) == told
+    assert parts.advertised_to(None, door, host) is None
 
 
 async def test_readiness_follows_bbb() -> None:
@@ -389,7 +392,7 @@ def test_a_trunk_over_tls_proves_its_name_from_wherever_it_may_call() -> None:
     trusted: list[tuple[Any, ...]] = []
     sip = SimpleNamespace(trust=lambda *entry: trusted.append(entry))
     for changes in ({"trunks.lab.transport": "tls"}, {"trunks.lab.domain": "x"}, TLS_TRUNK):
-        app.trust_trunks(settings(changes), cast(Any, sip))
+        parts.trust_trunks(settings(changes), cast(Any, sip))
     assert trusted == [("203.0.113.0/28", 0, TlsTarget("sip.example.net"))]
 
 
@@ -407,18 +410,18 @@ def test_what_we_prove_ourselves_with_goes_with_tls_and_nothing_else(tmp_path: P
         }
     )
     own = Certificate(file)
-    assert [at.certificate for at in app.listen_addresses(told)] == [None, own]
+    assert [at.certificate for at in parts.listen_addresses(told)] == [None, own]
     assert tls_target(told.trunks["lab"]).certificate == Certificate(file, file)
 
 
 async def test_certificates_are_followed_and_what_goes_wrong_is_told(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    monkeypatch.setattr(app, "CERTIFICATES_EVERY_S", 0)
+    monkeypatch.setattr(parts, "CERTIFICATES_EVERY_S", 0)
     caplog.set_level("INFO")
     looks = [(), (Certificate(Path("/tls.pem")),), OperatorError("spoiled.", "Mend it."), KeyError]
     certificates = Mock(refresh=Mock(side_effect=looks))
     with pytest.raises(KeyError):
-        await app.follow_certificates(certificates)
+        await parts.follow_certificates(certificates)
     told = [(record.message, record.levelname) for record in caplog.records]
     assert told == [("certificate renewed", "INFO"), ("certificate not renewed", "WARNING")]

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 
 import pytest
 
-from dialin import app
+from dialin.app import parts
 from dialin.errors import OperatorError
 from dialin.outside import Outside
 from dialin.providers import (
@@ -93,7 +93,7 @@ def test_a_trunk_is_ready_when_calls_can_come_by_it() -> None:
 
 def way_out(changes: Mapping[str, object], number: str | None = None) -> Outside:
     """The way out by the trunk of these settings."""
-    return make_outside(settings(dict(changes)), "lab", number, suites=app.MEDIA_SUITES)
+    return make_outside(settings(dict(changes)), "lab", number, suites=parts.MEDIA_SUITES)
 
 
 def test_a_way_out_has_the_account_of_the_trunk_and_leads_to_its_first_number() -> None:

@@ -10,7 +10,8 @@ from typing import Any
 
 import pytest
 
-from dialin import app, selftest
+from dialin import selftest
+from dialin.app import parts
 from dialin.errors import OperatorError
 from dialin.events import Codec
 from dialin.media.embedded import EmbeddedEngine
@@ -98,15 +99,15 @@ async def test_a_room_that_is_not_there_is_told(monkeypatch: pytest.MonkeyPatch)
 
 
 async def test_without_a_pin_nothing_calls_and_no_door_is_open_for_it() -> None:
-    assert app.selftest_plan(settings(), _NO_SIP) is None
-    assert [trunk.name for trunk in app.make_trunks(settings())] == ["lab"]
+    assert parts.selftest_plan(settings(), _NO_SIP) is None
+    assert [trunk.name for trunk in parts.make_trunks(settings())] == ["lab"]
 
 
 _NO_SIP: Any = None
 
 
 def test_the_tests_own_trunk_is_this_machine_only() -> None:
-    *_, trunk = app.make_trunks(settings({"selftest.pin": PIN}))
+    *_, trunk = parts.make_trunks(settings({"selftest.pin": PIN}))
     assert trunk.name == selftest.TRUNK
     assert trunk.from_source("127.0.0.1")
     assert not trunk.from_source("127.0.0.2")
@@ -119,7 +120,7 @@ def test_the_tests_own_trunk_is_this_machine_only() -> None:
 def test_the_phone_has_ports_beside_those_of_callers(
     first: int, last: int, beside: tuple[int, int]
 ) -> None:
-    assert app.ports_beside(first, last) == beside
+    assert parts.ports_beside(first, last) == beside
 
 
 @pytest.mark.parametrize("pin", ["1234", "123456789012", "12a45", "١٢٣٤٥"])
@@ -266,8 +267,8 @@ BY_TRUNK = REGISTER | {"selftest.pin": PIN, "selftest.trunk": "lab"}
 
 def test_a_test_by_a_trunk_opens_no_door_on_this_machine() -> None:
     made = settings(BY_TRUNK)
-    assert [trunk.name for trunk in app.make_trunks(made)] == ["lab"]
-    plan = app.selftest_plan(made, _NO_SIP)
+    assert [trunk.name for trunk in parts.make_trunks(made)] == ["lab"]
+    plan = parts.selftest_plan(made, _NO_SIP)
     assert plan
     assert isinstance(plan.door, Outside)
     assert (plan.number, plan.door.by.host) == ("+493012345678", "sip.example.org")

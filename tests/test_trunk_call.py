@@ -14,7 +14,8 @@ import pytest
 from aiohttp import web
 from aiohttp.test_utils import TestServer
 
-from dialin import app, trunk_call
+from dialin import trunk_call
+from dialin.app import parts
 from dialin.outside import Exit, Outside, listens_beside, outside_to
 from dialin.own_phone import Line
 from dialin.registry import CallState
@@ -46,7 +47,7 @@ def way(
     line = Line(USER, REALM, login)
     if carrier.tls:
         tls = TlsTarget("127.0.0.1", ca_file)
-        line = replace(line, tls=tls, encryption=Encryption.REQUIRE, suites=app.MEDIA_SUITES)
+        line = replace(line, tls=tls, encryption=Encryption.REQUIRE, suites=parts.MEDIA_SUITES)
     by = Exit(
         "lab",
         "127.0.0.1",

@@ -8,60 +8,27 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator
-from contextlib import asynccontextmanager, contextmanager
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
+from contextlib import asynccontextmanager
 from dataclasses import astuple, dataclass
-from functools import partial
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any, Self
-from unittest.mock import patch
 
 import aiohttp
 from prometheus_client.parser import text_string_to_metric_families
 
 from dialin import app
-from dialin.bbb_voice import BbbVoice
 from dialin.demo.bbb import DemoBbb, Members
 from dialin.demo.bbb_answers import DemoRoom
 from dialin.demo.conference import Conference, open_conference
 from dialin.demo.run import demo_settings
-from dialin.sip import Listen, SipEndpoint
-from dialin.wire.timers import Timers
+from dialin.sip import Listen
 
 TOKEN = "token-of-the-tests"
 ANYWHERE = "127.0.0.1:0"
 
 
-@dataclass(frozen=True, slots=True)
-class Pace:
-    """What a test may hurry that no setting can."""
-
-    poll_s: float = app.POLL_S
-    """How often BBB servers are asked."""
-    quarantine_s: float = app.QUARANTINE_S
-    """How long ports rest."""
-    timers: Timers | None = None
-    """The timers of the service's SIP endpoint, if not the RFC's."""
-    conference_answers_within_s: float = 20.0
-    """How long a voice server may take to answer."""
-
-    @contextmanager
-    def kept(self) -> Iterator[None]:
-        """Services that start inside the block keep to it."""
-        opening = SimpleNamespace(open=partial(SipEndpoint.open, timers=self.timers))
-        voice = partial(BbbVoice, answer_within_s=self.conference_answers_within_s)
-        with patch.multiple(
-            app,
-            POLL_S=self.poll_s,
-            QUARANTINE_S=self.quarantine_s,
-            SipEndpoint=opening,
-            BbbVoice=voice,
-        ):
-            yield
-
-
-USUAL = Pace()
+USUAL = app.Pace()
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,15 +97,14 @@ async def serving(
     *,
     members: Members = lambda _voice_bridge: (),
     rooms: Iterable[DemoRoom] | None = None,
-    pace: Pace = USUAL,
+    pace: app.Pace = USUAL,
     **sections: dict[str, Any],
 ) -> AsyncIterator[Served]:
     """A service whose BBB server has its voice conferences at `voice`, while the block runs."""
     async with DemoBbb(members=members, rooms=rooms) as bbb:
         settings = demo_settings(ANYWHERE, ANYWHERE, TOKEN, bbb, voice, **sections)
-        with pace.kept():
-            async with app.running(settings) as service:
-                yield Served(bbb, service)
+        async with app.running(settings, pace) as service:
+            yield Served(bbb, service)
 
 
 @asynccontextmanager
@@ -146,7 +112,7 @@ async def whole_service(
     *,
     rooms: Iterable[DemoRoom] | None = None,
     dtmf: str = "info",
-    pace: Pace = USUAL,
+    pace: app.Pace = USUAL,
     **sections: dict[str, Any],
 ) -> AsyncIterator[World]:
     """Stand-ins and service while the block runs. `sections` change settings."""

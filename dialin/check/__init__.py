@@ -16,7 +16,7 @@ from pathlib import Path
 
 import aiohttp
 
-from dialin import app
+from dialin.app import parts
 from dialin.bbb_api import BbbApi
 from dialin.check.local import (
     address_is_free,
@@ -61,7 +61,7 @@ async def check(sheet: Sheet, file: Path | None, *, trial_room: str | None = Non
         "prompts",
         lambda: prompts_are_there(service.languages, ivr.prompt_folder, settings.media.codecs),
     )
-    for certificate in filter(None, {at.certificate for at in app.listen_addresses(settings)}):
+    for certificate in filter(None, {at.certificate for at in parts.listen_addresses(settings)}):
         sheet.look("sip.tls_certificate", partial(own_certificate_is_good, certificate))
     sheet.look("open files", lambda: files_suffice(service.max_calls))
     running = await look_for_service(settings.web.host, settings.web.port)
@@ -106,7 +106,7 @@ def _check_ports(sheet: Sheet, settings: Settings, running: Running) -> None:
     if running.is_up:
         sheet.tell("ports", [ok("The service runs and holds what it needs; nothing was bound.")])
         return
-    for at in app.listen_addresses(settings):
+    for at in parts.listen_addresses(settings):
         sheet.look(f"sip.listen {at}", partial(address_is_free, at))
     sheet.look(
         "media ports",
@@ -120,7 +120,7 @@ async def _check_others(
     """All trunks and servers, one after the other."""
     async with AsyncExitStack() as stack:
         try:
-            ways = await stack.enter_async_context(opened_ways(app.listen_addresses(settings)))
+            ways = await stack.enter_async_context(opened_ways(parts.listen_addresses(settings)))
         except OperatorError as error:
             sheet.tell("sip", [fail(error.cause, error.remedy)])
             return
@@ -135,8 +135,8 @@ async def _check_others(
 
 
 async def _trial(stack: AsyncExitStack, settings: Settings, room: str) -> Trial:
-    engine = await stack.enter_async_context(app.make_engine(settings))
-    return Trial(room, engine, settings.media.codecs[0], app.MEDIA_SUITES)
+    engine = await stack.enter_async_context(parts.make_engine(settings))
+    return Trial(room, engine, settings.media.codecs[0], parts.MEDIA_SUITES)
 
 
 def _lines(settings: Settings) -> Iterator[Line]:
@@ -159,7 +159,7 @@ def _lines(settings: Settings) -> Iterator[Line]:
 def _server_checks(
     settings: Settings, session: aiohttp.ClientSession, ways: Ways, trial: Trial | None
 ) -> Iterator[ServerCheck]:
-    voices = app.make_voice_servers(settings)
+    voices = parts.make_voice_servers(settings)
     for name, server in settings.bbb_servers.items():
         yield ServerCheck(
             _api(name, server, session),

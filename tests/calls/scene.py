@@ -12,6 +12,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+from dialin.app import Pace
 from dialin.demo.bbb import Members
 from dialin.demo.bbb_answers import DemoRoom
 from dialin.registry import CallState
@@ -19,7 +20,7 @@ from dialin.sip import Listen
 from tests.peers.clips import Clips
 from tests.peers.conference import ScriptedConference, scripted_conference
 from tests.peers.phone import Phone
-from tests.world import Pace, Served, Traces, serving, settled
+from tests.world import Served, Traces, serving, settled
 
 PIN = "123456789"
 """Of the room that runs."""

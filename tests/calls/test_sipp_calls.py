@@ -16,12 +16,13 @@ from pathlib import Path
 
 import pytest
 
+from dialin.app import Pace
 from dialin.demo.conference import Conference
 from dialin.wire.timers import Timers
 from tests.peers.clips import Clips
 from tests.peers.process import needs_raw_sockets
 from tests.peers.sipp import needs_sipp, place_calls
-from tests.world import USUAL, AllTraces, Pace, World, settled, whole_service
+from tests.world import USUAL, AllTraces, World, settled, whole_service
 
 pytestmark = [needs_sipp, needs_raw_sockets]
 

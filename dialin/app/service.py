@@ -1,0 +1,131 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The service as a block: every object is built, every task owned, every ending in order.
+
+Which parts there are and how each is made stands in `parts`, how calls are taken in `door`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
+from functools import partial
+from importlib.metadata import version
+
+import aiohttp
+
+from dialin import selftest
+from dialin.app import parts
+from dialin.app.door import FrontDoor
+from dialin.bbb_voice import BbbVoice
+from dialin.providers import make_registrations, readiness_of, tls_target
+from dialin.registry import Registry
+from dialin.rooms import Rooms
+from dialin.settings import Settings, refuse_unbuilt
+from dialin.sip import SipEndpoint
+from dialin.trunk import Trunks
+from dialin.web.app import build_app, serve
+from dialin.web.health import Readiness
+from dialin.web.metrics import Metrics
+from dialin.wire.timers import Timers
+
+
+@dataclass(frozen=True, slots=True)
+class Pace:
+    """Times that no setting changes; tests hurry some."""
+
+    poll_s: float = 5.0
+    """How often each BBB server is asked for its meetings; an unknown PIN asks at once."""
+    quarantine_s: float = parts.QUARANTINE_S
+    """How long a port pair rests after a call."""
+    timers: Timers | None = None
+    """The timers of SIP, if not the RFC's."""
+    conference_answers_within_s: float = 20.0
+    """How long a voice server may take to answer."""
+
+
+@dataclass(frozen=True, slots=True)
+class Service:
+    """The running service, as far as others may touch it."""
+
+    sip: SipEndpoint
+    registry: Registry
+    rooms: Rooms
+    web_addresses: tuple[tuple[str, int], ...]
+    """Where the web listens, ports as bound."""
+
+
+@asynccontextmanager
+async def running(settings: Settings, pace: Pace = Pace()) -> AsyncIterator[Service]:
+    """Run the service while the block runs; on leaving, calls still up are ended.
+
+    Raises OperatorError where a setting or the machine does not allow it.
+    """
+    refuse_unbuilt(settings)
+    trunks = parts.make_trunks(settings)
+    metrics = Metrics(version=version("dialin"), trunks=[trunk.name for trunk in trunks])
+    registry = Registry(settings.service.max_calls, metrics)
+    async with AsyncExitStack() as stack:
+        session = await stack.enter_async_context(aiohttp.ClientSession())
+        engine = await stack.enter_async_context(
+            parts.make_engine(settings, quarantine_s=pace.quarantine_s)
+        )
+        rooms = Rooms(parts.make_apis(settings, session, metrics), poll_s=pace.poll_s)
+        tasks = await stack.enter_async_context(asyncio.TaskGroup())
+        for name, work in (("rooms", rooms.run()), ("loop lag", metrics.watch_loop())):
+            stack.callback(tasks.create_task(work, name=name).cancel)
+        sources = Trunks(trunks)
+        door = FrontDoor(sources, registry, tasks)
+        sip = await SipEndpoint.open(
+            parts.listen_addresses(settings),
+            allow_source=door.hears,
+            on_call=door.take,
+            advertise=partial(parts.advertised_to, settings.sip.advertised_address, door),
+            timers=pace.timers,
+        )
+        stack.push_async_callback(sip.close)
+        parts.trust_trunks(settings, sip)
+        metrics.watch_sip(sip.counters)
+        metrics.watch_certificates(sip.certificates.expiries)
+        following = parts.follow_certificates(sip.certificates)
+        stack.callback(tasks.create_task(following, name="certificates").cancel)
+        voice = BbbVoice(
+            sip,
+            engine,
+            parts.make_voice_servers(settings),
+            suites=parts.MEDIA_SUITES,
+            answer_within_s=pace.conference_answers_within_s,
+        )
+        await voice.look_up()
+        door.open(parts.make_house(settings, engine, rooms, voice, metrics))
+        registrations = make_registrations(settings, sip, sources, tls_target)
+        metrics.watch_trunks(lambda: registrations.standings)
+        web = build_app(
+            registry=registry,
+            rooms=rooms,
+            ready=lambda: Readiness(
+                accepting=not registry.is_draining,
+                trunks=readiness_of(settings, registrations.standings),
+            ),
+            token=settings.web.token.get_secret_value() if settings.web.token else None,
+            metrics=metrics,
+        )
+        web_addresses = await stack.enter_async_context(
+            serve(web, settings.web.host, settings.web.port)
+        )
+        registrations.start(tasks)
+        stack.push_async_callback(registrations.close)
+        if plan := parts.selftest_plan(settings, sip):
+            # An engine of its own: ours takes no audio from its own ports.
+            ear = await stack.enter_async_context(parts.make_engine(settings, for_phone=True))
+            calling = selftest.opened_selftest(
+                plan,
+                ear,
+                calls=registry.snapshots,
+                tally=metrics,
+                service=parts.listen_addresses(settings),
+            )
+            test = await stack.enter_async_context(calling)
+            stack.callback(tasks.create_task(test.run(), name="self-test").cancel)
+        yield Service(sip, registry, rooms, web_addresses)
