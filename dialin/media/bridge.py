@@ -42,7 +42,14 @@ class Bridge:
         """Forward where the sink takes what the source sends, as things are now."""
         for source, sink, relay in self._directions:
             source.receiver.close_lane()
-            relay.is_open = sink.sender.takes(source.settled().codec)
+            relay.is_open = not source.is_muted and sink.sender.takes(source.settled().codec)
+            relay.volume = sink.volume
+
+    def fill_in(self, now: float) -> None:
+        """Whoever hears nothing of the other from now on hears silence, without a gap."""
+        for _, sink, relay in self._directions:
+            if not relay.is_open:
+                sink.sender.hasten(now)
 
     def undo(self, now: float) -> None:
         """Forward nothing any more; both legs send frames of their own again."""

@@ -64,7 +64,12 @@ class EmbeddedEngine:
             raise failures.exceptions[0] from None
 
     async def open(
-        self, *, host: str, allowed: Sequence[str], beside: MediaLeg | None = None
+        self,
+        *,
+        host: str,
+        allowed: Sequence[str],
+        beside: MediaLeg | None = None,
+        timeout_s: float | None = None,
     ) -> EmbeddedLeg:
         """A leg with the worker that has the fewest, or with that of another leg."""
         permitted = networks(allowed)
@@ -72,7 +77,7 @@ class EmbeddedEngine:
         refusal = NoMediaPort("no media worker")
         for seat in self._candidates(beside):
             try:
-                return await seat.open(host, permitted)
+                return await seat.open(host, permitted, timeout_s)
             except NoMediaPort as reason:
                 refusal = reason
         raise refusal

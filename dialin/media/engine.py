@@ -96,8 +96,20 @@ class MediaLeg(Protocol):
     async def stop_playing(self) -> None:
         """Stop what is played, at a frame; `play` returns."""
 
-    async def send_digits(self, keys: str) -> None:
-        """Press keys (RFC 4733), and return when the last is up. Stops what is played."""
+    async def send_digits(self, keys: str, *, payload_type: int | None = None) -> None:
+        """Press keys (RFC 4733), and return when the last is up. Stops what is played.
+
+        `payload_type`: what the far end hears events on, if not what it has agreed to.
+        """
+
+    async def mute(self, on: bool) -> None:
+        """Whether the bridged leg hears silence instead of what this leg's far end says."""
+
+    async def set_volume(self, gain_db: int) -> None:
+        """How much louder this leg's far end hears the bridged leg; 0 for as it is.
+
+        Raises MediaRefused with `codec-has-no-volume`: only G.711 can be scaled without decoding.
+        """
 
     async def statistics(self) -> LegStatistics:
         """The figures up to now."""
@@ -110,12 +122,18 @@ class MediaEngine(Protocol):
     """Where legs come from."""
 
     async def open(
-        self, *, host: str, allowed: Sequence[str], beside: MediaLeg | None = None
+        self,
+        *,
+        host: str,
+        allowed: Sequence[str],
+        beside: MediaLeg | None = None,
+        timeout_s: float | None = None,
     ) -> MediaLeg:
         """A leg on a local address. Raises NoMediaPort.
 
         `allowed`: the networks that media may come from and go to. `beside`: a leg that this one is
-        to be bridged with later; only legs that were opened so can be.
+        to be bridged with later; only legs that were opened so can be. `timeout_s`: silence of the
+        far end after which the leg is lost, if not the engine's.
         """
 
     async def bridge(self, a: MediaLeg, b: MediaLeg) -> None:

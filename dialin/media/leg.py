@@ -18,6 +18,7 @@ from dialin.media.sender import Sender
 from dialin.media.srtp import LegSrtp
 from dialin.media.stream import OutgoingStream
 from dialin.media.surroundings import Surroundings
+from dialin.media.volume import volume_table
 from dialin.wire.sdes import SrtpKeys
 
 LOOK_EACH_S = 3.0
@@ -39,6 +40,8 @@ class Leg:
         outgoing = OutgoingStream(pair.rtp.send, self._srtp)
         self.pair = pair
         self.bridge: Bridge | None = None
+        self.is_muted = False
+        """Whether a bridge passes on nothing that the far end says."""
         self.receiver = Receiver(pair, surroundings, self._srtp)
         self.sender = Sender(outgoing, surroundings.diary())
         self._association = Association(
@@ -53,6 +56,12 @@ class Leg:
         self._alive_at = 0.0
         """When the far end's silence began to count, whatever it has sent since."""
         self._is_started = False
+        self._gain_db = 0
+
+    @property
+    def volume(self) -> bytes | None:
+        """What octets become that a bridge sends to the far end; None where they stay."""
+        return volume_table(self.settled().codec, self._gain_db) if self._gain_db else None
 
     def settled(self) -> LegSettings:
         """The settings. Raises CannotDo before there are any."""
@@ -87,17 +96,35 @@ class Leg:
         """Send clips; Done is told when the last frame has left or something else stops them."""
         self._begin(request, Playout(clips, self.settled().codec, repeat=repeat), now)
 
-    def press(self, request: int, keys: str, now: float) -> None:
+    def press(self, request: int, keys: str, payload_type: int | None, now: float) -> None:
         """Send keys; Done is told when the last one is up or something else stops them."""
         settings = self.settled()
-        if settings.telephone_event is None:
+        event_type = settings.telephone_event if payload_type is None else payload_type
+        if event_type is None:
             raise CannotDo(Cause.NO_TELEPHONE_EVENT)
-        self._begin(request, KeyPresses(keys, settings.codec), now)
+        presses = KeyPresses(keys, settings.codec)
+        self.sender.stream.event_type = event_type
+        self._begin(request, presses, now)
 
     def stop(self, only: int | None) -> None:
         """Stop clips or keys, at a frame; if `only` is given, only those of that request."""
         if only in (None, self._request):
             self.sender.stop()
+
+    def mute(self, is_muted: bool, now: float) -> None:
+        """Let a bridge pass on nothing that the far end says, or everything."""
+        self.is_muted = is_muted
+        if self.bridge:
+            self.bridge.route()
+            self.bridge.fill_in(now)
+
+    def set_volume(self, gain_db: int) -> None:
+        """How much louder the far end hears what a bridge brings."""
+        if gain_db and volume_table(self.settled().codec, gain_db) is None:
+            raise CannotDo(Cause.CODEC_HAS_NO_VOLUME)
+        self._gain_db = gain_db
+        if self.bridge:
+            self.bridge.route()
 
     def join(self, other: Leg, now: float) -> None:
         """Let both legs hear each other, and nobody else."""
@@ -160,7 +187,8 @@ class Leg:
         receiver.reporter.send(receiver.stream, self.sender.stream, now)
 
     def _look_later(self, now: float) -> None:
-        self._diary.plan("look", now + min(LOOK_EACH_S, self._media_timeout_s), self._look_for_life)
+        each_s = min(LOOK_EACH_S, self._media_timeout_s / 4)
+        self._diary.plan("look", now + each_s, self._look_for_life)
 
     def _look_for_life(self, now: float) -> None:
         """RTP and RTCP are signs of life; none can be expected of one who holds us."""

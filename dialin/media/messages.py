@@ -43,6 +43,7 @@ class Cause(StrEnum):
     NO_TELEPHONE_EVENT = "no-telephone-event"
     NOT_A_KEY = "not-a-key"
     CODECS_DIFFER = "codecs-differ"
+    CODEC_HAS_NO_VOLUME = "codec-has-no-volume"
     LEG_FAILED = "leg-failed"
 
 
@@ -166,6 +167,8 @@ class OpenLeg:
     """The number that all later commands name the leg by."""
     host: str
     """The local address to bind."""
+    media_timeout_s: float | None = None
+    """Silence of the far end after which this leg is lost; None: what Begin says."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -203,6 +206,8 @@ class SendDigits:
     request: int
     leg: int
     keys: str = field(repr=False)
+    payload_type: int | None = None
+    """Of the events, where the far end hears another than it has agreed to."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -230,6 +235,24 @@ class Part:
     request: int
     leg: int
     other: int
+
+
+@dataclass(frozen=True, slots=True)
+class Mute:
+    """Whether the bridge passes on what the leg's far end says."""
+
+    request: int
+    leg: int
+    is_muted: bool
+
+
+@dataclass(frozen=True, slots=True)
+class SetVolume:
+    """How loud the leg's far end hears the other leg."""
+
+    request: int
+    leg: int
+    gain_db: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -311,6 +334,8 @@ Command = (
     | StopPlaying
     | Join
     | Part
+    | Mute
+    | SetVolume
     | Count
     | CloseLeg
 )
@@ -330,6 +355,7 @@ class _Types:
         "str": str,
         "bool": bool,
         "float": float,
+        "float | None": lambda value: None if value is None else float(value),
         "int | None": lambda value: None if value is None else int(value),
         "tuple[str, ...]": lambda value: tuple(map(str, value)),
         "Cause": Cause,

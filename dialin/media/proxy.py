@@ -28,8 +28,10 @@ from dialin.media.messages import (
     LegLost,
     LegSettings,
     LegStatistics,
+    Mute,
     Play,
     SendDigits,
+    SetVolume,
     Start,
     StopPlaying,
 )
@@ -82,9 +84,17 @@ class EmbeddedLeg:
         """Stop what is played, at a frame."""
         await self.ask(lambda request: StopPlaying(request, self.number, only=None))
 
-    async def send_digits(self, keys: str) -> None:
+    async def send_digits(self, keys: str, *, payload_type: int | None = None) -> None:
         """Press keys, and return when the last is up."""
-        await self._perform(lambda request: SendDigits(request, self.number, keys))
+        await self._perform(lambda request: SendDigits(request, self.number, keys, payload_type))
+
+    async def mute(self, on: bool) -> None:
+        """Whether the bridged leg hears silence instead of what this leg's far end says."""
+        await self.ask(lambda request: Mute(request, self.number, on))
+
+    async def set_volume(self, gain_db: int) -> None:
+        """How much louder the bridged leg is heard. Raises MediaRefused."""
+        await self.ask(lambda request: SetVolume(request, self.number, gain_db))
 
     async def statistics(self) -> LegStatistics:
         """The figures up to now, or up to the end."""

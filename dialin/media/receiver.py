@@ -112,6 +112,7 @@ class Receiver(Lane):
         relay = self.relay
         if (
             relay is not None
+            and relay.volume is None
             and self.srtp.fits_lane
             and relay.sink.srtp.fits_lane
             and not self._ear.hears_tones

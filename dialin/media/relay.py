@@ -32,6 +32,7 @@ class Relay:
         "sequence_offset",
         "sink",
         "timestamp_offset",
+        "volume",
     )
 
     def __init__(self, sink: OutgoingStream) -> None:
@@ -44,6 +45,8 @@ class Relay:
         """Whether `timestamp_offset` fits the stream that the source sends now."""
         self.late = 0
         """Packets in a row that came too late."""
+        self.volume: bytes | None = None
+        """What each octet of audio becomes; None where it stays."""
 
     def forward(self, header: rtp.RtpHeader, payload: memoryview, order: Order, now: float) -> bool:
         """Send an audio packet on. False when it comes too late to be of use."""
@@ -95,7 +98,7 @@ class Relay:
             sink.sequence, sink.timestamp, sink.sent_at = sequence, timestamp, now
             sink.speaker = self
         packet = rtp.pack(
-            payload,
+            payload if self.volume is None else bytes(payload).translate(self.volume),
             payload_type=sink.payload_type,
             marker=marker,
             sequence=sequence,

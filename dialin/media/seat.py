@@ -77,12 +77,14 @@ class Seat:
                 "The media worker does not start.", "See what it wrote to the log just before."
             ) from None
 
-    async def open(self, host: str, allowed: Sequence[Network]) -> EmbeddedLeg:
+    async def open(
+        self, host: str, allowed: Sequence[Network], timeout_s: float | None = None
+    ) -> EmbeddedLeg:
         """A new leg here. Raises NoMediaPort."""
         worker, number = self._worker, next(self._numbers)
         if worker is None:
             raise NoMediaPort(WORKER_LOST)
-        opened = worker.send(lambda request: OpenLeg(request, number, host))[1]
+        opened = worker.send(lambda request: OpenLeg(request, number, host, timeout_s))[1]
         try:
             port = cast(Opened, await opened).rtp_port
         except MediaRefused as refusal:

@@ -22,6 +22,7 @@ from dialin.media.messages import (
     Counted,
     Done,
     Join,
+    Mute,
     Opened,
     OpenLeg,
     Part,
@@ -29,6 +30,7 @@ from dialin.media.messages import (
     Play,
     SendDigits,
     SetAside,
+    SetVolume,
     Start,
     StopPlaying,
 )
@@ -90,7 +92,7 @@ class Switchboard:
             self._legs[command.leg] = Leg(
                 pair,
                 self._surround(command.leg),
-                media_timeout_s=self._settings.media_timeout_s,
+                media_timeout_s=command.media_timeout_s or self._settings.media_timeout_s,
                 learns_port=self._settings.latch == "same-ip",
             )
         except Exception:
@@ -115,7 +117,8 @@ class Switchboard:
 
     @carry_out.register
     def _send_digits(self, command: SendDigits, now: float) -> None:
-        self._leg(command.leg).press(command.request, command.keys, now)
+        leg = self._leg(command.leg)
+        leg.press(command.request, command.keys, command.payload_type, now)
 
     @carry_out.register
     def _stop_playing(self, command: StopPlaying, _now: float) -> Answer:
@@ -132,6 +135,16 @@ class Switchboard:
         leg, other = self._leg(command.leg), self._leg(command.other)
         if leg.bridge and leg.bridge.joins(leg, other):
             leg.part(now)
+        return Done(command.request)
+
+    @carry_out.register
+    def _mute(self, command: Mute, now: float) -> Answer:
+        self._leg(command.leg).mute(command.is_muted, now)
+        return Done(command.request)
+
+    @carry_out.register
+    def _set_volume(self, command: SetVolume, _now: float) -> Answer:
+        self._leg(command.leg).set_volume(command.gain_db)
         return Done(command.request)
 
     @carry_out.register

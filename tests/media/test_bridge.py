@@ -12,8 +12,20 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from dialin.events import Codec
-from dialin.media.messages import Cause, CloseLeg, Counted, Failed, Join, Part, Play, SendDigits
+from dialin.media.messages import (
+    Cause,
+    CloseLeg,
+    Counted,
+    Failed,
+    Join,
+    Mute,
+    Part,
+    Play,
+    SendDigits,
+    SetVolume,
+)
 from dialin.media.playout import SILENCE
+from dialin.media.volume import volume_table
 from dialin.wire import dtmf, rtp
 from tests.media.world import FRAME_S, LegAtWork, World, follows, steps
 
@@ -419,6 +431,115 @@ class TestPromptsAndSilence:
         other.configure(sends=True)
         speak(one, frames(5, seed=3))
         assert frames(5, seed=3)[-1] in [p.payload for p in other.far.heard(at_least=5)]
+
+
+class TestMute:
+    def mute(self, leg: LegAtWork, on: bool) -> None:
+        leg.world.ask(lambda request: Mute(request, leg.number, on))
+
+    def test_a_muted_leg_hears_and_is_not_heard(self, pair: tuple[LegAtWork, LegAtWork]) -> None:
+        one, other = pair
+        speak(one, frames(10))
+        other.far.heard(at_least=10)
+        self.mute(one, True)
+        for word in frames(50, seed=2):
+            one.send(word)
+            other.send(word)
+            one.world.advance(FRAME_S)
+        heard = other.far.heard(at_least=50)
+        assert {packet.payload for packet in heard} == {SILENCE[Codec.PCMU]}
+        assert follows(heard)
+        assert set(steps(heard)) == {160}
+        assert [packet.payload for packet in one.far.heard(at_least=50)][-50:] == frames(50, seed=2)
+
+    def test_silence_follows_the_last_word_without_a_gap(
+        self, pair: tuple[LegAtWork, LegAtWork]
+    ) -> None:
+        one, other = pair
+        speak(one, frames(10))
+        self.mute(one, True)
+        one.world.advance(0.2)
+        heard = other.far.heard(at_least=20)
+        assert len(heard) in (20, 21)
+        assert follows(heard)
+        assert set(steps(heard)) == {160}
+
+    def test_who_is_no_longer_muted_is_heard_word_for_word(
+        self, pair: tuple[LegAtWork, LegAtWork]
+    ) -> None:
+        one, other = pair
+        self.mute(one, True)
+        speak(one, frames(20))
+        self.mute(one, False)
+        other.far.heard()
+        speak(one, frames(300, seed=3))
+        heard = other.far.heard(at_least=300)
+        assert [packet.payload for packet in heard][-300:] == frames(300, seed=3)
+        assert follows(heard)
+
+    def test_who_is_muted_before_the_bridge_stays_so_on_it(self, world: World) -> None:
+        one, other = world.leg(), world.leg()
+        self.mute(one, True)
+        world.join(one, other)
+        other.far.heard()
+        speak(one, frames(20))
+        assert {packet.payload for packet in other.far.heard(at_least=19)} == {SILENCE[Codec.PCMU]}
+
+    def test_keys_of_a_muted_leg_are_heard(self, pair: tuple[LegAtWork, LegAtWork]) -> None:
+        one, _ = pair
+        self.mute(one, True)
+        for payload in dtmf.event_packets("6", 100, 8000):
+            one.far.repeat(one.port, payload, payload_type=101)
+            one.world.take()
+        assert one.world.digits() == "6"
+
+    def test_keys_can_be_sent_for_a_muted_leg_on_a_number_that_was_not_agreed(
+        self, world: World
+    ) -> None:
+        one, other = world.leg(), world.leg(telephone_event=None)
+        world.join(one, other)
+        self.mute(one, True)
+        other.far.heard()
+        request = world.order(lambda number: SendDigits(number, other.number, "*61", 101))
+        world.advance(1.2)
+        assert request in world.answers
+        types = {packet.header.payload_type for packet in other.far.heard(at_least=40)}
+        assert types == {0, 101}
+
+
+class TestVolume:
+    def set(self, leg: LegAtWork, gain_db: int) -> None:
+        leg.world.ask(lambda request: SetVolume(request, leg.number, gain_db))
+
+    def test_what_a_leg_hears_is_louder_and_what_it_says_is_not(
+        self, pair: tuple[LegAtWork, LegAtWork]
+    ) -> None:
+        one, other = pair
+        self.set(one, 6)
+        words = frames(30)
+        for word in words:
+            one.send(word)
+            other.send(word)
+        table = volume_table(Codec.PCMU, 6)
+        assert table is not None
+        louder = [word.translate(table) for word in words]
+        assert [packet.payload for packet in one.far.heard(at_least=30)] == louder
+        assert [packet.payload for packet in other.far.heard(at_least=30)] == words
+
+    def test_back_to_normal_everything_passes_bit_for_bit(
+        self, pair: tuple[LegAtWork, LegAtWork]
+    ) -> None:
+        one, other = pair
+        self.set(one, -6)
+        self.set(one, 0)
+        for word in frames(30):
+            other.send(word)
+        assert [packet.payload for packet in one.far.heard(at_least=30)] == frames(30)
+
+    def test_with_g722_it_is_refused(self, world: World) -> None:
+        leg = world.leg(codec=Codec.G722, payload_type=9)
+        answer = world.ask(lambda request: SetVolume(request, leg.number, 6), Failed)
+        assert answer.cause is Cause.CODEC_HAS_NO_VOLUME
 
 
 class TestParting:

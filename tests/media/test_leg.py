@@ -339,6 +339,15 @@ class TestLife:
         world.advance(60, step_s=0.5)
         assert self.losses(world) == [LegLost(leg.number, "media-timeout", "")]
 
+    def test_a_leg_may_have_a_time_out_of_its_own(self, world: World) -> None:
+        leg = world.open(media_timeout_s=4.0)
+        leg.configure()
+        leg.start()
+        world.advance(3.9)
+        assert self.losses(world) == []
+        world.advance(1.2)
+        assert self.losses(world) == [LegLost(leg.number, "media-timeout", "")]
+
     def test_rtp_is_a_sign_of_life(self, world: World) -> None:
         leg = world.leg()
         for _ in range(10):

@@ -310,10 +310,12 @@ class World:
         self._fars.append(far)
         return far
 
-    def open(self, host: str = HOST) -> LegAtWork:
+    def open(self, host: str = HOST, media_timeout_s: float | None = None) -> LegAtWork:
         """A leg that the worker has no settings of."""
         number = next(self._requests)
-        port = self.ask(lambda request: OpenLeg(request, number, host), Opened).rtp_port
+        port = self.ask(
+            lambda request: OpenLeg(request, number, host, media_timeout_s), Opened
+        ).rtp_port
         far = self.far_end(host, ssrc=0xA000 + number)
         return LegAtWork(self, number, port, far, self.settings(far))
 
