@@ -6,8 +6,8 @@ Only `app`, `demo` and `__main__` see these objects whole; everything else gets 
 """
 
 from dialin.settings.model import Settings
-from dialin.settings.service import FOR_DEMO
 from dialin.settings.sources import Loaded, load
 from dialin.settings.unbuilt import refuse_unbuilt
+from dialin.settings.web import FOR_DEMO
 
 __all__ = ["FOR_DEMO", "Loaded", "Settings", "load", "refuse_unbuilt"]

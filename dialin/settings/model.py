@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """All settings as one value, and the checks that need more than one section.
 
-The sections themselves stand in `service` and `peers`; where values come from is the business of
-`sources`, and how they are described that of `pages`.
+The sections themselves stand in `service`, `web` and `peers`; where values come from is the
+business of `sources`, and how they are described that of `pages`.
 """
 
 from __future__ import annotations
@@ -24,8 +24,8 @@ from dialin.settings.service import (
     SelfTestSettings,
     ServiceSettings,
     SipSettings,
-    WebSettings,
 )
+from dialin.settings.web import WebSettings
 
 PORTS_PER_CALL = 4
 """RTP and RTCP of the trunk leg, RTP and RTCP of the conference leg."""

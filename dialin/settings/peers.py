@@ -73,6 +73,9 @@ class NumberSettings(Section):
     label: str = Field(
         default="", max_length=60, description="How pages name the number.", examples=["Berlin"]
     )
+    toll_free: bool = Field(
+        default=False, description="Whether calling it costs nothing; pages say so."
+    )
 
 
 class TrunkSettings(Section):

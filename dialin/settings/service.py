@@ -11,7 +11,6 @@ from pydantic import (
     Field,
     IPvAnyAddress,
     SecretStr,
-    ValidationInfo,
     field_validator,
     model_validator,
 )
@@ -19,7 +18,6 @@ from pydantic import (
 from dialin.events import Codec
 from dialin.settings.base import (
     E164,
-    Host,
     Language,
     Name,
     Section,
@@ -28,13 +26,6 @@ from dialin.settings.base import (
     refused,
     with_tls_port,
 )
-
-FOR_DEMO = {"for_demo": True}
-"""Validation context of the demo, where a token typed by hand on loopback will do."""
-
-TOKEN_MIN_CHARACTERS = 20
-TOKEN_MIN_DISTINCT = 10
-"""Together well above 64 bits for anything drawn at random, and out of reach of "test"."""
 
 PIN = re.compile(r"[0-9]{5,11}")
 """What BBB takes for the number of a voice conference."""
@@ -291,36 +282,6 @@ class MediaSettings(Section):
                 setting="rtp_last_port",
             )
         return self
-
-
-class WebSettings(Section):
-    """Health, metrics and the API."""
-
-    host: Host = Field(
-        default="127.0.0.1",
-        description="Address to bind. What listens here is for operators: keep it private.",
-    )
-    port: int = Field(default=8080, ge=0, le=65535, description="Port; 0 lets the system choose.")
-    token: SecretStr | None = Field(
-        default=None,
-        description="Bearer token of the API, better in a secret file than here. Unset: the API "
-        "is off, health and metrics stay.",
-        examples=["what `openssl rand -base64 32` prints"],
-    )
-
-    @field_validator("token")
-    @classmethod
-    def _token_is_strong(cls, token: SecretStr | None, info: ValidationInfo) -> SecretStr | None:
-        if token is None:
-            return None
-        text = token.get_secret_value()
-        if text and (info.context or {}).get("for_demo"):
-            return token
-        if len(text) < TOKEN_MIN_CHARACTERS or len(set(text)) < TOKEN_MIN_DISTINCT:
-            raise refused(
-                "the token can be guessed.", "Use a long random one: openssl rand -base64 32."
-            )
-        return token
 
 
 class SelfTestSettings(Section):
