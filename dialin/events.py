@@ -44,12 +44,14 @@ class EndReason:
 
 LEFT_ROOM = EndReason(Result.SUCCESS, "left-room")
 MEETING_ENDED = EndReason(Result.SUCCESS, "meeting-ended")
+REMOVED = EndReason(Result.SUCCESS, "removed-by-host")
 
 CANCELLED = EndReason(Result.CALLER, "cancelled")
 HUNG_UP_EARLY = EndReason(Result.CALLER, "hung-up-early")
 NO_PIN = EndReason(Result.CALLER, "no-pin")
 WRONG_PIN = EndReason(Result.CALLER, "wrong-pin")
 WAITED_TOO_LONG = EndReason(Result.CALLER, "waited-too-long")
+NO_CONSENT = EndReason(Result.CALLER, "no-consent")
 
 BAD_OFFER = EndReason(Result.TRUNK, "bad-offer")
 NO_COMMON_CODEC = EndReason(Result.TRUNK, "no-common-codec")
@@ -66,10 +68,12 @@ CONFERENCE_UNREACHABLE = EndReason(Result.BBB, "conference-unreachable")
 CONFERENCE_REFUSED = EndReason(Result.BBB, "conference-refused")
 CONFERENCE_LOST = EndReason(Result.BBB, "conference-lost")
 CONFERENCE_MEDIA_LOST = EndReason(Result.BBB, "conference-media-lost")
+REFUSED_BY_HOST = EndReason(Result.BBB, "refused-by-host")
 
 BUSY = EndReason(Result.SERVICE, "busy")
 DRAINING = EndReason(Result.SERVICE, "draining")
 STOPPED = EndReason(Result.SERVICE, "stopped")
+ENDED_BY_OPERATOR = EndReason(Result.SERVICE, "ended-by-operator")
 MEDIA_WORKER_LOST = EndReason(Result.SERVICE, "media-worker-lost")
 INTERNAL_ERROR = EndReason(Result.SERVICE, "internal-error")
 
