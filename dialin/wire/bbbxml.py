@@ -93,6 +93,12 @@ class Meeting:
     """Milliseconds since 1970 by the server's clock; 0 if BBB gave none."""
     attendees: tuple[Attendee, ...]
     """Who is in it."""
+    sequence: int = 0
+    """Number of a breakout room among its siblings, from 1; 0 for any other meeting."""
+    is_recorded: bool = False
+    """Whether it was created to be recorded; recording may begin later, or never."""
+    voice_participants: int = 0
+    """How many have a microphone or a phone line in the voice conference."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -176,7 +182,6 @@ def _is_html(text: bytes) -> bool:
 
 
 def _meeting(element: etree._Element) -> Meeting:
-    created = _text(element, "createTime")
     return Meeting(
         meeting_id=_text(element, "meetingID"),
         internal_id=_text(element, "internalMeetingID"),
@@ -188,8 +193,11 @@ def _meeting(element: etree._Element) -> Meeting:
         or _text(element, "endTime") not in ("", "0"),
         is_breakout=_flag(element, "isBreakout"),
         parent_id=_text(element, "parentMeetingID"),
-        create_time=int(created) if _is_ascii_number(created) else 0,
+        create_time=_count(element, "createTime"),
         attendees=tuple(_attendee(one) for one in element.findall("attendees/attendee")),
+        sequence=_count(element, "sequence"),
+        is_recorded=_flag(element, "recording"),
+        voice_participants=_count(element, "voiceParticipantCount"),
     )
 
 
@@ -213,5 +221,7 @@ def _flag(element: etree._Element, path: str) -> bool:
     return _text(element, path).lower() == "true"
 
 
-def _is_ascii_number(text: str) -> bool:
-    return text.isascii() and text.isdigit() and len(text) <= 18
+def _count(element: etree._Element, path: str) -> int:
+    """A number of at most 18 ASCII digits; anything else is 0."""
+    text = _text(element, path)
+    return int(text) if text.isascii() and text.isdigit() and len(text) <= 18 else 0

@@ -42,6 +42,7 @@ GET_MEETINGS = b"""<response>
       <startTime>1335366478250</startTime>
       <endTime>0</endTime>
       <participantCount>2</participantCount>
+      <voiceParticipantCount>1</voiceParticipantCount>
       <attendees>
         <attendee>
           <userID>w_abc</userID>
@@ -71,6 +72,7 @@ GET_MEETINGS = b"""<response>
       <meetingID>breakout-1</meetingID>
       <voiceBridge>012341</voiceBridge>
       <running>false</running>
+      <recording>true</recording>
       <endTime>0</endTime>
       <isBreakout>true</isBreakout>
       <parentMeetingID>183f0bf3</parentMeetingID>
@@ -124,8 +126,14 @@ class TestGetMeetings:
         assert not physics.is_ended
         assert not physics.is_breakout
         assert physics.parent_id == ""
+        assert physics.sequence == 0
+        assert not physics.is_recorded
+        assert physics.voice_participants == 1
         assert breakout.is_breakout
         assert breakout.parent_id == "183f0bf3"
+        assert breakout.sequence == 1
+        assert breakout.is_recorded
+        assert breakout.voice_participants == 0
         assert not breakout.running
         assert breakout.create_time == 0
         assert breakout.attendees == ()
