@@ -15,6 +15,7 @@ from dialin.sip import IncomingLeg, LegEnd, LegGone, Listen, SipEndpoint
 from dialin.sip import endpoint as endpoint_module
 from dialin.sip.addresses import Routes
 from dialin.wire.flow import Flow
+from dialin.wire.reason import NORMAL_CLEARING
 from tests.fakes.sip_peers import TcpPeer, UdpPeer
 from tests.sipbench import (
     TCP4,
@@ -108,7 +109,7 @@ async def test_two_endpoints_call_each_other() -> None:
             acknowledged, answer = await asyncio.gather(incoming.answer(ANSWER), leg.answered())
             assert (acknowledged, answer, leg.early) == (None, ANSWER, ANSWER)
             leg.hang_up()
-            assert await incoming.ended == LegEnd("peer", None, "bye")
+            assert await incoming.ended == LegEnd("peer", None, "bye", NORMAL_CLEARING)
         await called.until(lambda: called.sip.legs == 0)
         await calling.until(lambda: calling.sip.legs == 0)
 

@@ -14,8 +14,10 @@ from dialin.sip.faults import Fault
 from dialin.sip.legs import IncomingLeg, LegGone, OutgoingLeg, Refused, RequestFailed
 from dialin.sip.tls import Certificate, OwnCertificates, TlsTarget
 from dialin.wire.agent_events import LegEnd
+from dialin.wire.reason import ByeReason, bye_reason
 
 __all__ = [
+    "ByeReason",
     "Certificate",
     "Fault",
     "IncomingLeg",
@@ -29,4 +31,5 @@ __all__ = [
     "SipCounters",
     "SipEndpoint",
     "TlsTarget",
+    "bye_reason",
 ]

@@ -28,6 +28,7 @@ from dialin.wire.agent_events import (
 )
 from dialin.wire.flow import Flow
 from dialin.wire.message import Request
+from dialin.wire.reason import NORMAL_CLEARING, ByeReason
 from dialin.wire.session_expires import Timekeeping
 
 
@@ -114,10 +115,10 @@ class _Leg:
         wire = self._wire
         wire.carry_out(wire.agent.answer_reoffer(self.id, answer, wire.now()))
 
-    def hang_up(self) -> None:
-        """End the leg whatever its state; does nothing when it is over."""
+    def hang_up(self, reason: ByeReason = NORMAL_CLEARING) -> None:
+        """End the leg whatever its state, and say why; does nothing when it is over."""
         wire = self._wire
-        wire.carry_out(wire.agent.hang_up(self.id, wire.now()))
+        wire.carry_out(wire.agent.hang_up(self.id, wire.now(), reason))
 
     async def _either(self, wanted: asyncio.Future[bytes | None]) -> bytes | None:
         """What is wanted, or LegGone."""

@@ -29,6 +29,7 @@ from dialin.wire.message import (
     Response,
     respond_to_malformed,
 )
+from dialin.wire.reason import NORMAL_CLEARING, ByeReason, reason_in
 from dialin.wire.screening import ACCEPT, ALLOW, refusal
 from dialin.wire.session_expires import SUPPORTED, Timekeeping
 from dialin.wire.timers import Timers
@@ -151,10 +152,10 @@ class UserAgent:
             call.reject(status, headers, now)
         return self._core.take_outputs()
 
-    def hang_up(self, leg: str, now: float) -> list[Output]:
+    def hang_up(self, leg: str, now: float, reason: ByeReason = NORMAL_CLEARING) -> list[Output]:
         """End a leg by CANCEL, refusal or BYE, as its state wants it."""
         if call := self._core.legs.get(leg):
-            call.hang_up(now)
+            call.hang_up(reason, now)
         return self._core.take_outputs()
 
     def answer_reoffer(self, leg: str, sdp: bytes | None, now: float) -> list[Output]:
@@ -243,7 +244,7 @@ class UserAgent:
             self._answer(received, 481, now)
         elif owner := self._core.cancellable.get(invite):
             self._core.respond(received, 200, now, to_tag=owner.local_tag)
-            owner.cancelled(now)
+            owner.cancelled(reason_in(received.request), now)
         else:
             self._answer(received, 200, now)
 

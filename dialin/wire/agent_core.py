@@ -18,6 +18,7 @@ from dialin.wire.dialog import DialogId
 from dialin.wire.flow import DEFAULT_PORTS, Flow
 from dialin.wire.header import Params, Via
 from dialin.wire.message import Message, Request, Response, response_to
+from dialin.wire.reason import ByeReason
 from dialin.wire.screening import ALLOW
 from dialin.wire.session_expires import SUPPORTED
 from dialin.wire.timers import Timers
@@ -50,8 +51,8 @@ class Cancellable(Protocol):
 
     local_tag: str
 
-    def cancelled(self, now: float) -> None:
-        """The peer does not want the INVITE answered any more."""
+    def cancelled(self, reason: ByeReason | None, now: float) -> None:
+        """The peer does not want the INVITE answered any more, and may have said why."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,8 +72,8 @@ class Received:
 class Leg(Protocol):
     """One side of a call, as the layer above names it."""
 
-    def hang_up(self, now: float) -> None:
-        """End it, whatever its state."""
+    def hang_up(self, reason: ByeReason, now: float) -> None:
+        """End it, whatever its state, and say why."""
 
     def answer_reoffer(self, sdp: bytes | None, now: float) -> None:
         """Answer a re-INVITE or UPDATE."""
@@ -129,11 +130,18 @@ class AgentCore:
         """Tell the layer above."""
         self._outputs.append(event)
 
-    def end(self, leg_id: str, by: By, status: int | None, cause: str) -> None:
+    def end(
+        self,
+        leg_id: str,
+        by: By,
+        status: int | None,
+        cause: str,
+        reason: ByeReason | None = None,
+    ) -> None:
         """Tell that a leg is over. It is forgotten at once; its dialog may live on for a while."""
         del self.legs[leg_id]
         self.half_open.discard(leg_id)
-        self.tell(Ended(leg_id, LegEnd(by, status, cause)))
+        self.tell(Ended(leg_id, LegEnd(by, status, cause, reason)))
 
     def send(self, message: Message, flow: Flow) -> None:
         """Send outside any transaction: the ACK to a 2xx, and the repeats of a 2xx."""

@@ -11,6 +11,7 @@ from typing import Literal
 
 from dialin.wire.flow import Flow
 from dialin.wire.message import Request, Response
+from dialin.wire.reason import ByeReason
 
 By = Literal["peer", "us", "lost"]
 """Who ended a leg; `lost` when nobody meant to."""
@@ -52,6 +53,8 @@ class LegEnd:
     cause: str
     """`bye`, `cancel`, `rejected`, `no-answer`, `no-ack`, `session-refused`, `session-expired`,
     `transaction-timeout` or `transport-lost`."""
+    reason: ByeReason | None = None
+    """What the peer's BYE, CANCEL or refusal says about why; None if nothing."""
 
 
 @dataclass(frozen=True, slots=True)

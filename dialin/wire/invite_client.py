@@ -18,6 +18,14 @@ from dialin.wire.flow import Flow
 from dialin.wire.header import Address, Params
 from dialin.wire.login import Login, Prover, proofs_in
 from dialin.wire.message import Headers, Request, Response
+from dialin.wire.reason import (
+    ELSEWHERE,
+    INCOMPATIBLE,
+    NO_ANSWER,
+    NORMAL_CLEARING,
+    ByeReason,
+    reason_in,
+)
 from dialin.wire.session import SDP_TYPE, Session
 from dialin.wire.transaction_key import TransactionKey
 
@@ -74,17 +82,20 @@ class OutgoingCallLeg:
         self._is_heard = False
         self._is_cancelled = False
         self._is_over = False
+        self._why = NORMAL_CLEARING
+        """Why we gave it up."""
         core.legs[self.leg_id] = self
         core.request(self._invite, flow, self, now)
         core.alarms.set(self, now + invitation.answer_within_s)
 
     # What the layer above asks for
 
-    def hang_up(self, now: float) -> None:
+    def hang_up(self, reason: ByeReason, now: float) -> None:
         """End the call: CANCEL it, or send a BYE."""
+        self._why = reason
         if self._session:
             self._end("us", None, "bye")
-            self._session.bye(now)
+            self._session.bye(reason, now)
         else:
             self._end("us", None, "cancel")
             self._give_up(now)
@@ -96,6 +107,7 @@ class OutgoingCallLeg:
 
     def alarm(self, now: float) -> None:
         """Nobody has answered in time."""
+        self._why = NO_ANSWER
         self._end("us", None, "no-answer")
         self._give_up(now)
 
@@ -111,18 +123,18 @@ class OutgoingCallLeg:
         elif self._is_challenged(response, flow):
             self._invite_again(now)
         else:
-            self._failed("peer", response.status, "rejected")
+            self._failed("peer", response.status, "rejected", reason_in(response))
 
     def timed_out(self, key: TransactionKey, status: int, now: float) -> None:
         """Nobody is there: nothing came in 64*T1, or the connection broke (§8.1.3.1)."""
         cause = "transaction-timeout" if status == 408 else "transport-lost"
         self._failed("lost", status, cause)
 
-    def left(self, now: float) -> None:
+    def left(self, reason: ByeReason | None, now: float) -> None:
         """The called side sent a BYE."""
         if self._is_over:
             return  # one of a fork that we had no use for
-        self._end("peer", None, "bye")
+        self._end("peer", None, "bye", reason)
         if self._session is None:
             self._give_up(now)
 
@@ -171,14 +183,15 @@ class OutgoingCallLeg:
         self._acknowledge(tag, session, response, now)
         self._drop_early_sessions()
         if self._is_over or self._session:
-            session.bye(now)  # it crossed our CANCEL, or another place was faster (§13.2.2.4)
+            # It crossed our CANCEL, or another place was faster (§13.2.2.4).
+            session.bye(ELSEWHERE if self._session else self._why, now)
         elif answer := _sdp(response) or self._early_sdp:
             self._session = session
             self._core.alarms.clear(self)
             self._core.tell(Answered(self.leg_id, answer))
         else:
             self._end("us", response.status, "session-refused")
-            session.bye(now)
+            session.bye(INCOMPATIBLE, now)
 
     def _begin_session(self, response: Response) -> Session | None:
         """The dialog of a response with this tag; None when there are too many already."""
@@ -206,10 +219,10 @@ class OutgoingCallLeg:
         self._acks[tag] = ack, way
         core.send(*self._acks[tag])
 
-    def _failed(self, by: By, status: int, cause: str) -> None:
+    def _failed(self, by: By, status: int, cause: str, reason: ByeReason | None = None) -> None:
         self._drop_early_sessions()
         if not self._is_over:
-            self._end(by, status, cause)
+            self._end(by, status, cause, reason)
 
     def _drop_early_sessions(self) -> None:
         for tag in self._sessions.keys() - self._acks.keys():
@@ -225,15 +238,16 @@ class OutgoingCallLeg:
         lines = (
             *((name, invite.all(name)[0]) for name in copied),
             ("CSeq", f"{self._invite.cseq.number} CANCEL"),
+            self._why.header,
             ("User-Agent", self._core.user_agent),
         )
         cancel = Request("CANCEL", self._invite.uri, Headers(lines))
         self._core.request(cancel, self._sent_to, None, now)
 
-    def _end(self, by: By, status: int | None, cause: str) -> None:
+    def _end(self, by: By, status: int | None, cause: str, reason: ByeReason | None = None) -> None:
         self._is_over = True
         self._core.alarms.clear(self)
-        self._core.end(self.leg_id, by, status, cause)
+        self._core.end(self.leg_id, by, status, cause, reason)
 
 
 def _invite(core: AgentCore, invitation: Invitation, local: LocalAddress) -> Request:

@@ -13,6 +13,7 @@ from dialin.wire.agent_core import TAG_BITS, AgentCore, Received
 from dialin.wire.agent_events import By, IncomingCall
 from dialin.wire.content import session_description
 from dialin.wire.dialog import Dialog
+from dialin.wire.reason import ByeReason
 from dialin.wire.session import SDP_TYPE, Session
 from dialin.wire.session_expires import Timekeeping
 
@@ -79,13 +80,13 @@ class IncomingCallLeg:
             self._refuse(status, now, headers)
             self._end("us", status, "rejected")
 
-    def hang_up(self, now: float) -> None:
+    def hang_up(self, reason: ByeReason, now: float) -> None:
         """End the call: refuse it, or send a BYE."""
         if self._is_answered:
             self._end("us", None, "bye")
-            self._session.bye(now)
+            self._session.bye(reason, now)
         else:
-            self.reject(DECLINE, (), now)
+            self.reject(DECLINE, (reason.header,), now)
 
     def answer_reoffer(self, sdp: bytes | None, now: float) -> None:
         """Answer a re-INVITE or UPDATE."""
@@ -93,16 +94,16 @@ class IncomingCallLeg:
 
     # What the caller does
 
-    def cancelled(self, now: float) -> None:
+    def cancelled(self, reason: ByeReason | None, now: float) -> None:
         """The caller gave up (RFC 3261 §9.2)."""
         self._refuse(487, now)
-        self._end("peer", 487, "cancel")
+        self._end("peer", 487, "cancel", reason)
 
-    def left(self, now: float) -> None:
+    def left(self, reason: ByeReason | None, now: float) -> None:
         """The caller hung up, before the answer (§15) or after it."""
         if not self._is_answered:
             self._refuse(487, now)
-        self._end("peer", None, "bye")
+        self._end("peer", None, "bye", reason)
 
     def lost(self, status: int | None, cause: str) -> None:
         """The caller does not acknowledge an answer of ours, or refresh the session."""
@@ -124,5 +125,5 @@ class IncomingCallLeg:
             self._invite, status, now, to_tag=self.local_tag, headers=headers, body=body
         )
 
-    def _end(self, by: By, status: int | None, cause: str) -> None:
-        self._core.end(self.leg_id, by, status, cause)
+    def _end(self, by: By, status: int | None, cause: str, reason: ByeReason | None = None) -> None:
+        self._core.end(self.leg_id, by, status, cause, reason)

@@ -21,6 +21,7 @@ from dialin.wire.dialog import Dialog
 from dialin.wire.flow import Flow
 from dialin.wire.login import Prover, proofs_in
 from dialin.wire.message import Request, Response
+from dialin.wire.reason import NORMAL_CLEARING, TIMER_EXPIRED, ByeReason, reason_in
 from dialin.wire.screening import ACCEPT, ALLOW
 from dialin.wire.session_expires import SUPPORTED, Timekeeping
 from dialin.wire.session_timer import SessionTimer
@@ -35,8 +36,8 @@ class SessionOwner(Protocol):
 
     leg_id: str
 
-    def left(self, now: float) -> None:
-        """The peer sent a BYE; it is answered already."""
+    def left(self, reason: ByeReason | None, now: float) -> None:
+        """The peer sent a BYE, which is answered already, and may have said why."""
 
     def lost(self, status: int | None, cause: str) -> None:
         """Our 2xx was never acknowledged, or the session not refreshed; our BYE is under way."""
@@ -88,6 +89,7 @@ class Session:
         self._is_confirmed = False
         self._is_acknowledged = False
         self._is_over = False
+        self._why = NORMAL_CLEARING
         self._accepted: AcceptedInvite | None = None
         self._reoffer: Received | None = None
         core.dialogs[dialog.id] = self
@@ -136,11 +138,11 @@ class Session:
         else:
             self._answer_with_sdp(waiting, sdp, now)
 
-    def bye(self, now: float) -> None:
-        """End the dialog, as soon as that is allowed."""
+    def bye(self, reason: ByeReason, now: float) -> None:
+        """End the dialog, as soon as that is allowed, and say why."""
         if self._is_over:
             return
-        self._is_over = True
+        self._is_over, self._why = True, reason
         self._timer.stop(now)
         self._terminate_reoffer(now)
         # RFC 3261 §15: the callee must not send a BYE before the ACK; it follows when that comes.
@@ -174,7 +176,7 @@ class Session:
         self._timer.stop(now)
         self._terminate_reoffer(now)
         self.drop()
-        self._owner.left(now)
+        self._owner.left(reason_in(bye.request), now)
 
     def _take_options(self, options: Received, now: float) -> None:
         self._respond(options, 200, now, (ALLOW, ACCEPT, SUPPORTED))
@@ -224,7 +226,7 @@ class Session:
             return 491  # ours is not
         return None
 
-    def cancelled(self, now: float) -> None:
+    def cancelled(self, reason: ByeReason | None, now: float) -> None:
         """The peer takes its re-INVITE back; the session stays (RFC 3261 §9)."""
         self._terminate_reoffer(now)
 
@@ -263,13 +265,15 @@ class Session:
         if self._is_over:
             self._send_bye(now)
         else:
-            self.bye(now)
+            self.bye(TIMER_EXPIRED, now)
             self._owner.lost(None, "no-ack")
 
     def _send_bye(self, now: float) -> None:
         core = self._core
         request = self.dialog.request(
-            "BYE", via=core.via(self._local), headers=(("User-Agent", core.user_agent),)
+            "BYE",
+            via=core.via(self._local),
+            headers=(self._why.header, ("User-Agent", core.user_agent)),
         )
         self._ask(request, self, now)
 
@@ -356,7 +360,7 @@ class Session:
 
     def expired(self, status: int | None, now: float) -> None:
         """RFC 4028 §10: the session has not been refreshed, so it is ended."""
-        self.bye(now)
+        self.bye(TIMER_EXPIRED, now)
         self._owner.lost(status, "session-expired")
 
     # How it is said

@@ -10,7 +10,7 @@ import pytest
 
 from dialin.events import Codec
 from dialin.registry import CallState
-from dialin.sip import Certificate, LegEnd, Listen, OutgoingLeg, SipEndpoint, TlsTarget
+from dialin.sip import Certificate, Listen, OutgoingLeg, SipEndpoint, TlsTarget
 from dialin.wire import sdp
 from dialin.wire.flow import Flow
 from tests.e2e.asterisk import HOST, Asterisk, running_asterisk
@@ -73,7 +73,8 @@ async def test_asterisk_ends_a_call_by_the_connection_that_we_opened(
     [member] = await members(encrypted, ROOM, 1)
     assert (member.name, member.codec) == ("xxx-xxx-0594", "alaw")
     await encrypted.hang_up(ROOM)
-    assert await leg.ended == LegEnd("peer", None, "bye")
+    end = await leg.ended
+    assert (end.by, end.cause) == ("peer", "bye")
 
 
 async def test_asterisk_hears_a_bye_by_another_connection(
