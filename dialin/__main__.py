@@ -289,6 +289,20 @@ def schema() -> None:
     click.echo(pages.schema())
 
 
+@config.command("import-ansible")
+@click.argument("files", nargs=-1, required=True, type=click.Path(path_type=Path, dir_okay=False))
+@click.option("--region", default="DE", show_default=True, help="Country of national numbers.")
+def import_ansible(files: tuple[Path, ...], region: str) -> None:
+    """Print settings made from the bbb_dialin_* variables of BigBlueButton's Ansible role.
+
+    FILES are YAML files of variables, such as group_vars/bbb.yml; later ones win. Secrets are
+    neither read nor printed: the notes in the result say where they belong.
+    """
+    from dialin.settings import ansible
+
+    click.echo(ansible.import_files(files, region), nl=False)
+
+
 @config.command()
 @config_option
 @click.option("--origin", is_flag=True, help="Tell where each value comes from.")
