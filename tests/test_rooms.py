@@ -169,7 +169,9 @@ class TestPicture:
         async with watching(Server("one", meeting("odd", bridge))) as rooms:
             assert not is_voice_bridge(bridge)
             assert rooms.with_voice_bridge(bridge) == ()
-            assert rooms.servers[0].meetings == 0
+            odd = rooms.by_meeting_id("odd")
+            assert odd is not None
+            assert (odd.voice_bridge, odd.hindrance) == ("", "no-voice-bridge")
 
     async def test_shows_all_rooms_of_one_pin(self) -> None:
         one, two = Server("one", meeting("physics")), Server("two", meeting("maths"))
