@@ -38,6 +38,7 @@ from dialin.sip import LegEnd, LegGone, OutgoingLeg, Refused, TlsTarget
 from dialin.wire.encryption import ALL_SUITES, Encryption
 from dialin.wire.flow import Flow
 from dialin.wire.sdes import Suite
+from dialin.wire.uri import bracketed
 
 log = logging.getLogger(__name__)
 
@@ -288,8 +289,3 @@ async def address_of(name: str, port: int) -> str:
     except (OSError, TimeoutError) as error:
         raise CallError(CONFERENCE_UNREACHABLE) from error
     return str(found[0][4][0])
-
-
-def bracketed(host: str) -> str:
-    """A host as a URI writes it: IPv6 in brackets (RFC 3261 §25.1)."""
-    return f"[{host}]" if ":" in host else host

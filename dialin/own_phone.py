@@ -34,6 +34,7 @@ from dialin.wire.encryption import ALL_SUITES, Encryption
 from dialin.wire.flow import Flow
 from dialin.wire.login import Login
 from dialin.wire.sdes import Suite
+from dialin.wire.uri import bracketed
 
 PORTS = (39000, 39099)
 """For the audio; outside the range that the service has unless it is told else."""
@@ -176,7 +177,7 @@ class OwnPhone:
     async def _invite(
         self, number: str, flow: Flow, line: Line, offer: bytes, answer_within_s: float
     ) -> OutgoingLeg:
-        at = _bracketed(line.domain) if line.domain else f"{_bracketed(flow.host)}:{flow.port}"
+        at = bracketed(line.domain) if line.domain else f"{bracketed(flow.host)}:{flow.port}"
         return await self._sip.invite(
             f"sip:{number}@{at}",
             flow,
@@ -223,10 +224,6 @@ def listens_for(flow: Flow) -> tuple[Listen, ...]:
         return ()
     anywhere = "::" if ":" in flow.host else "0.0.0.0"  # noqa: S104 - hears whom it calls only
     return (Listen(flow.transport, anywhere, 0),)
-
-
-def _bracketed(host: str) -> str:
-    return f"[{host}]" if ":" in host else host
 
 
 def _refuse(leg: IncomingLeg) -> None:

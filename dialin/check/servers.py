@@ -17,7 +17,7 @@ from email.utils import parsedate_to_datetime
 import aiohttp
 
 from dialin.bbb_api import BbbApi, BbbUnavailable, api_address
-from dialin.bbb_voice import BbbVoice, VoiceServer, address_of, bracketed
+from dialin.bbb_voice import BbbVoice, VoiceServer, address_of
 from dialin.check.local import counted
 from dialin.check.steps import Finding, Sheet, fail, ok, warn
 from dialin.check.ways import Ways
@@ -29,6 +29,7 @@ from dialin.sip import RequestFailed
 from dialin.wire.bbbxml import Meeting
 from dialin.wire.flow import Flow
 from dialin.wire.sdes import Suite
+from dialin.wire.uri import bracketed
 
 CLOCK_MAY_DIFFER_S = 60.0
 CLOCK_WITHIN_S = 5.0

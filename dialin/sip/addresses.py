@@ -16,6 +16,7 @@ from dialin.errors import OperatorError
 from dialin.sip.tls import Certificate
 from dialin.wire.agent_events import LocalAddress
 from dialin.wire.flow import Flow
+from dialin.wire.uri import bracketed
 
 RECEIVE_BUFFER_BYTES = 4 * 2**20
 """Room for a burst while the loop is busy elsewhere; the kernel caps it at `net.core.rmem_max`."""
@@ -39,8 +40,7 @@ class Listen:
     """What we prove ourselves with; for TLS."""
 
     def __str__(self) -> str:
-        host = f"[{self.host}]" if ":" in self.host else self.host
-        return f"{self.transport} {host}:{self.port}"
+        return f"{self.transport} {bracketed(self.host)}:{self.port}"
 
 
 def is_literal(host: str) -> bool:

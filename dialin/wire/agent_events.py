@@ -12,6 +12,7 @@ from typing import Literal
 from dialin.wire.flow import Flow
 from dialin.wire.message import Request, Response
 from dialin.wire.reason import ByeReason
+from dialin.wire.uri import bracketed
 
 By = Literal["peer", "us", "lost"]
 """Who ended a leg; `lost` when nobody meant to."""
@@ -38,8 +39,7 @@ class LocalAddress:
     @property
     def host_port(self) -> str:
         """Host and port as URIs write them: IPv6 in brackets (RFC 3261 §25.1)."""
-        host = f"[{self.told}]" if ":" in self.told else self.told
-        return f"{host}:{self.port}"
+        return f"{bracketed(self.told)}:{self.port}"
 
 
 @dataclass(frozen=True, slots=True)

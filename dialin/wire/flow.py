@@ -9,6 +9,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from dialin.wire.uri import bracketed
+
 DEFAULT_PORTS = {"UDP": 5060, "TCP": 5060, "TLS": 5061}
 """The port where a Via or a URI names none (RFC 3261 §18.2.2, §19.1.2)."""
 
@@ -40,5 +42,4 @@ class Flow:
         ) and (self.connection == other.connection or 0 in (self.connection, other.connection))
 
     def __str__(self) -> str:
-        host = f"[{self.host}]" if ":" in self.host else self.host
-        return f"{self.transport} {host}:{self.port}"
+        return f"{self.transport} {bracketed(self.host)}:{self.port}"

@@ -9,12 +9,21 @@ challenges are left to `digest`. Everything parsed here is PEER-CONTROLLED.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 
-from dialin.wire.params import NO_PARAMS, QUOTED, TOKENCHAR, MalformedHeader, Params, quote, unquote
-from dialin.wire.uri import HOST, MAX_PORT, Uri, parse_uri
+from dialin.wire.params import (
+    NO_PARAMS,
+    QUOTED,
+    TOKENCHAR,
+    MalformedHeader,
+    Params,
+    quote,
+    rewritten,
+    unquote,
+)
+from dialin.wire.uri import HOST, MAX_PORT, Uri, bracketed, parse_uri
 
 __all__ = ["Address", "CSeq", "MalformedHeader", "Params", "Via", "split_quoted"]
 
@@ -104,6 +113,17 @@ class Via:
         """Read all Via header lines, each of one or more values. Raises MalformedHeader."""
         return tuple(map(cls.parse, _pieces(values)))
 
+    @classmethod
+    def rewritten(cls, text: str, values: Mapping[str, str]) -> str:
+        """A value as it was written, octet for octet, but for these parameters.
+
+        Raises MalformedHeader.
+        """
+        match = _VIA.match(text)
+        if match is None:
+            raise MalformedHeader("malformed")
+        return text[: match.end()] + rewritten(text[match.end() :], values)
+
     @property
     def branch(self) -> str | None:
         """The transaction's id, None from an RFC 2543 peer."""
@@ -123,9 +143,8 @@ class Via:
         return int(value) if is_port and int(value) <= MAX_PORT else None
 
     def __str__(self) -> str:
-        host = f"[{self.host}]" if ":" in self.host else self.host
         port = "" if self.port is None else f":{self.port}"
-        return f"SIP/2.0/{self.transport} {host}{port}{self.params}"
+        return f"SIP/2.0/{self.transport} {bracketed(self.host)}{port}{self.params}"
 
 
 @dataclass(frozen=True, slots=True)

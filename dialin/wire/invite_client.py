@@ -28,6 +28,7 @@ from dialin.wire.reason import (
 )
 from dialin.wire.session import SDP_TYPE, Session
 from dialin.wire.transaction_key import TransactionKey
+from dialin.wire.uri import bracketed
 
 MAX_FORKS = 8
 """Places that one call may be answered from; answers beyond are not believed."""
@@ -252,8 +253,7 @@ class OutgoingCallLeg:
 
 def _invite(core: AgentCore, invitation: Invitation, local: LocalAddress) -> Request:
     """The INVITE (§8.1.1), made of nothing but the invitation and our own address."""
-    domain = invitation.from_domain or local.told
-    host = f"[{domain}]" if ":" in domain else domain
+    host = bracketed(invitation.from_domain or local.told)
     caller = Address(
         invitation.from_display,
         f"sip:{invitation.from_user}@{host}",

@@ -9,7 +9,7 @@ without case (§7.3.1). What a parameter means is left to those who ask for it b
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 from dialin.errors import PeerError
@@ -41,6 +41,24 @@ def quote(text: str) -> str:
     """Write text as a quoted-string."""
     escaped = text.replace("\\", "\\\\").replace('"', '\\"')
     return f'"{escaped}"'
+
+
+def rewritten(text: str, values: Mapping[str, str]) -> str:
+    """`;a=b;c` as it came but for some parameters: in their place where they are, else at the end.
+
+    `values` has names in lower case, and values that need no quotes. Raises MalformedHeader.
+    """
+    pieces: list[str] = []
+    left = dict(values)
+    at = 0
+    while at < len(text):
+        match = _PARAM.match(text, at)
+        if match is None:
+            raise MalformedHeader("malformed parameter")
+        value = left.pop(match[1].lower(), None)
+        pieces.append(match[0] if value is None else f";{match[1]}={value}")
+        at = match.end()
+    return "".join((*pieces, *(f";{name}={value}" for name, value in left.items())))
 
 
 def unquote(quoted: str) -> str:

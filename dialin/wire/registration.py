@@ -25,6 +25,7 @@ from dialin.wire.login import CHALLENGES, Login, Prover, Unanswerable
 from dialin.wire.message import Response
 from dialin.wire.registration_cause import Cause
 from dialin.wire.timers import Timers
+from dialin.wire.uri import bracketed
 
 NEVER: Final = float("inf")
 REST_S: Final = 1.0
@@ -95,7 +96,7 @@ class Account:
     @property
     def domain_uri(self) -> str:
         """What REGISTER is sent to (§10.2): the domain, without a user."""
-        return f"sip:{f'[{self.domain}]' if ':' in self.domain else self.domain}"
+        return f"sip:{bracketed(self.domain)}"
 
     @property
     def address_of_record(self) -> str:

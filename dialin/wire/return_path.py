@@ -8,6 +8,7 @@ point our responses at somebody else.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
 
 from dialin.wire.flow import DEFAULT_PORTS, Flow
@@ -24,10 +25,10 @@ def mark_source(request: Request, flow: Flow) -> Request:
     asks_for_port = via.params.has("rport")
     if via.host == flow.host and not asks_for_port and not via.params.has("received"):
         return request
-    params = via.params.with_("received", flow.host)
+    true = {"received": flow.host}
     if asks_for_port:  # RFC 3581 §4: then `received` is due even where the host is right
-        params = params.with_("rport", str(flow.port))
-    return replace(request, headers=_with_top_via(request.headers, replace(via, params=params)))
+        true["rport"] = str(flow.port)
+    return replace(request, headers=_with_top_via(request.headers, true))
 
 
 def return_flow(request: Request, flow: Flow) -> Flow:
@@ -40,10 +41,11 @@ def return_flow(request: Request, flow: Flow) -> Flow:
     return replace(flow, port=via.port or DEFAULT_PORTS["UDP"])
 
 
-def _with_top_via(headers: Headers, via: Via) -> Headers:
-    """The headers with another topmost Via; further Vias in its line stay in it."""
+def _with_top_via(headers: Headers, params: Mapping[str, str]) -> Headers:
+    """The headers with these parameters in the topmost Via; all else stays as it is."""
     lines = list(headers.fields)
     first = next(at for at, (name, _) in enumerate(lines) if name.lower() in ("via", "v"))
     name, value = lines[first]
-    lines[first] = (name, ", ".join((str(via), *split_quoted(value, ",")[1:])))
+    top = split_quoted(value, ",")[0]
+    lines[first] = (name, Via.rewritten(top, params) + value[len(top) :])
     return Headers(tuple(lines))

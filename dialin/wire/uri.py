@@ -96,7 +96,7 @@ class SipUri:
     def __str__(self) -> str:
         password = "" if self.password is None else f":{self.password}"
         user = "" if self.user is None else f"{self.user}{password}@"
-        host = f"[{self.host}]" if ":" in self.host else self.host
+        host = bracketed(self.host)
         port = "" if self.port is None else f":{self.port}"
         headers = f"?{self.headers}" if self.headers else ""
         return f"{self.scheme}:{user}{host}{port}{_write_params(self.params)}{headers}"
@@ -169,6 +169,11 @@ def parse_uri(text: str) -> Uri:
     if scheme == "tel":
         return TelUri.parse(text)
     return OtherUri.parse(text)
+
+
+def bracketed(host: str) -> str:
+    """A host as URIs and Vias write it: an IPv6 address in brackets (RFC 3261 §25.1)."""
+    return f"[{host}]" if ":" in host else host
 
 
 def _read_params(text: str) -> Params:

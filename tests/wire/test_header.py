@@ -374,3 +374,9 @@ def test_cseqs_as_peers_write_them(text: str, number: int, method: str) -> None:
 def test_what_is_no_cseq_is_refused(text: str) -> None:
     with pytest.raises(MalformedHeader):
         CSeq.parse(text)
+
+
+def test_a_via_is_rewritten_only_where_it_is_one() -> None:
+    assert Via.rewritten("SIP/2.0/UDP h ;a", {"a": "1", "b": "2"}) == "SIP/2.0/UDP h ;a=1;b=2"
+    with pytest.raises(MalformedHeader):
+        Via.rewritten("SIP/2.0 h", {})

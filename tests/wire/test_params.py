@@ -9,7 +9,15 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from dialin.wire.params import MAX_PARAMS, NO_PARAMS, MalformedHeader, Params, quote, unquote
+from dialin.wire.params import (
+    MAX_PARAMS,
+    NO_PARAMS,
+    MalformedHeader,
+    Params,
+    quote,
+    rewritten,
+    unquote,
+)
 
 tokens = st.text(string.ascii_letters + string.digits + "-.!%*_+`'~", min_size=1)
 params = st.lists(
@@ -108,6 +116,14 @@ def test_setting_keeps_the_place_and_adds_at_the_end() -> None:
     assert str(read.with_("RPORT", "5060")) == ";a=1;rport=5060;b=2"
     assert str(read.with_("lr")) == ";a=1;rport;b=2;lr"
     assert str(read) == ";a=1;rport;b=2"
+
+
+def test_rewriting_leaves_all_else_as_it_came() -> None:
+    text = ' ; a = "1;rport" ;RPORT ; b=2'
+    assert rewritten(text, {"rport": "5060", "c": "3"}) == ' ; a = "1;rport" ;RPORT=5060; b=2;c=3'
+    assert rewritten(text, {}) == text
+    with pytest.raises(MalformedHeader):
+        rewritten(";=", {})
 
 
 def test_leaving_out() -> None:

@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from dialin.wire.flow import Flow
@@ -46,6 +48,17 @@ class TestReceived:
         flow = Flow("UDP", "2001:db8::9", 5060)
         assert mark_source(request(), flow).via.received == "2001:db8::9"
 
+    def test_odd_spacing_and_quotes_are_echoed_octet_for_octet(self) -> None:
+        odd = 'SIP / 2.0 /udp  192.0.2.1 : 5060 ; Rport ;a="b;rport" ;branch = z9hG4bKx'
+        received = replace(
+            request(),
+            headers=request().headers.set("Via", f"{odd} ,SIP/2.0/TCP 192.0.2.3;branch=z"),
+        )
+        assert mark_source(received, NAT).headers.all("Via") == (
+            'SIP / 2.0 /udp  192.0.2.1 : 5060 ;Rport=40001;a="b;rport" ;branch = z9hG4bKx'
+            ";received=203.0.113.9 ,SIP/2.0/TCP 192.0.2.3;branch=z",
+        )
+
     def test_everything_else_is_echoed_verbatim(self) -> None:
         received = request(
             branch='z9hG4bK+a%2Fb,SIP/2.0/UDP 198.51.100.2;branch=z9hG4bK2;X="a, b"',
@@ -54,7 +67,7 @@ class TestReceived:
         marked = mark_source(received, NAT)
         assert marked.headers.all("Via") == (
             "SIP/2.0/UDP 192.0.2.1:5060;branch=z9hG4bK+a%2Fb;received=203.0.113.9,"
-            ' SIP/2.0/UDP 198.51.100.2;branch=z9hG4bK2;X="a, b"',
+            'SIP/2.0/UDP 198.51.100.2;branch=z9hG4bK2;X="a, b"',
             "SIP/2.0/TCP 198.51.100.3 ;branch=z9hG4bK3",
         )
         assert marked.headers.without("Via") == received.headers.without("Via")

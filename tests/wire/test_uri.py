@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from dialin.wire.params import Params
-from dialin.wire.uri import MalformedUri, OtherUri, SipUri, TelUri, parse_uri
+from dialin.wire.uri import MalformedUri, OtherUri, SipUri, TelUri, bracketed, parse_uri
 
 _VISIBLE = "".join(chr(c) for c in range(0x21, 0x7F))
 _USER = _VISIBLE.translate({ord(c): None for c in '<>"@:%'}) + "é…"
@@ -240,3 +240,10 @@ def test_errors_do_not_repeat_the_uri() -> None:
     with pytest.raises(MalformedUri) as caught:
         parse_uri("sip:+49157386@@h")
     assert "157386" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("host", "written"), [("2001:db8::1", "[2001:db8::1]"), ("192.0.2.1", "192.0.2.1"), ("h", "h")]
+)
+def test_only_ipv6_is_bracketed(host: str, written: str) -> None:
+    assert bracketed(host) == written
