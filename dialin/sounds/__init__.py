@@ -13,11 +13,29 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Sequence
-from enum import StrEnum
 from pathlib import Path
 
 from dialin.errors import OperatorError
 from dialin.events import Codec
+from dialin.sounds.ids import (
+    LANGUAGE_CHOICES,
+    SPOKEN,
+    TONES,
+    PromptId,
+    how_many,
+)
+
+__all__ = [
+    "FRAME_BYTES",
+    "LANGUAGE_CHOICES",
+    "PACKAGE",
+    "SPOKEN",
+    "TONE",
+    "TONES",
+    "PromptId",
+    "Prompts",
+    "how_many",
+]
 
 PACKAGE = Path(__file__).parent
 FRAME_BYTES = 160
@@ -26,32 +44,6 @@ TONE = "tone"
 """The folder of what is not speech."""
 LANGUAGE = re.compile(r"[a-z]{2,3}(-[A-Za-z0-9]{2,8})*")
 """A language tag (RFC 5646, the simple forms); it becomes the name of a folder."""
-
-
-class PromptId(StrEnum):
-    """What can be said to a caller; the value names the file. The words are in the manifests."""
-
-    WELCOME = "welcome"
-    ENTER_PIN = "enter-pin"
-    NOT_FOUND = "not-found"
-    TRY_AGAIN = "try-again"
-    NO_DIGITS = "no-digits"
-    AMBIGUOUS = "ambiguous"
-    TOO_MANY_TRIES = "too-many-tries"
-    NOT_BEGUN = "not-begun"
-    STILL_WAITING = "still-waiting"
-    WAITED_TOO_LONG = "waited-too-long"
-    JOINING = "joining"
-    ALONE = "alone"
-    UNREACHABLE = "unreachable"
-    SERVICE_BUSY = "service-busy"
-    MEETING_ENDED = "meeting-ended"
-    GOODBYE = "goodbye"
-    BEEP = "beep"
-
-
-SPOKEN = tuple(prompt for prompt in PromptId if prompt is not PromptId.BEEP)
-"""The prompts that a language folder holds."""
 
 
 class Prompts:
@@ -75,7 +67,7 @@ class Prompts:
                 f"{PACKAGE / TONE} holds no {PromptId.BEEP}.", "Install dialin anew."
             )
         self._stems = {
-            (language, prompt): self._find(prompt, self._order(language)) or tone
+            (language, prompt): self._find(prompt, self._order(language, prompt)) or tone
             for language in self.languages
             for prompt in PromptId
         }
@@ -91,12 +83,16 @@ class Prompts:
         return tuple(
             (language, prompt)
             for (language, prompt), stem in self._stems.items()
-            if prompt in SPOKEN and stem.parent.name != language
+            if stem.parent.name != language and (prompt in SPOKEN or stem.name != prompt)
         )
 
-    def _order(self, language: str) -> tuple[str, ...]:
+    def _order(self, language: str, prompt: PromptId) -> tuple[str, ...]:
         """Where to look for a prompt: its language, the others in order, the tones."""
-        return (language, *(other for other in self.languages if other != language), TONE)
+        if prompt in TONES:
+            return (TONE,)
+        if prompt in LANGUAGE_CHOICES:  # another language would offer itself
+            return (language,)
+        return (language, *(other for other in self.languages if other != language))
 
     def _find(self, prompt: PromptId, order: Sequence[str]) -> Path | None:
         stems = (folder / place / prompt for place in order for folder in self._folders)
@@ -149,7 +145,7 @@ class Prompts:
             yield from (
                 folder / language / prompt for language in self.languages for prompt in SPOKEN
             )
-            yield folder / TONE / PromptId.BEEP
+            yield from (folder / TONE / prompt for prompt in TONES)
 
 
 def _with_suffix(stem: Path, codec: Codec) -> Path:
