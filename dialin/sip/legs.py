@@ -8,6 +8,7 @@ goes over the wire, and when it is repeated, is left to `dialin.wire`; sockets t
 from __future__ import annotations
 
 import asyncio
+from collections import deque
 from collections.abc import Callable, Iterable, Sequence
 from typing import Protocol
 
@@ -21,6 +22,7 @@ from dialin.wire.agent_events import (
     Event,
     IncomingCall,
     KeyPressed,
+    KeyTaken,
     LegEnd,
     Progress,
     Reanswered,
@@ -198,6 +200,8 @@ class OutgoingLeg(_Leg):
         """The SDP of the last provisional response that had one."""
         self._local_sdp = offer
         self._answer: asyncio.Future[bytes | None] = asyncio.get_running_loop().create_future()
+        self._keys: deque[asyncio.Future[int]] = deque()
+        """Keys under way by INFO, oldest first."""
 
     def take(self, event: Event) -> None:
         """What the agent tells about this leg."""
@@ -206,6 +210,10 @@ class OutgoingLeg(_Leg):
                 self.early = sdp or self.early
             case Answered(answer=answer):
                 self._answer.set_result(answer)
+            case KeyTaken(status=status):
+                taken = self._keys.popleft()
+                if not taken.done():  # whoever waited may have given up
+                    taken.set_result(status)
             case _:
                 super().take(event)
 
@@ -221,3 +229,21 @@ class OutgoingLeg(_Leg):
                 raise Refused(gone.end.status) from None
             raise
         return answer or b""
+
+    async def send_info_digit(self, key: str) -> None:
+        """Press a key by INFO, and return once the called side has taken it.
+
+        One at a time, or keys may overtake each other. Raises Refused where it takes none, and
+        LegGone.
+        """
+        if self.ended.done():
+            raise LegGone(self.ended.result())
+        wire = self._wire
+        taken: asyncio.Future[int] = asyncio.get_running_loop().create_future()
+        self._keys.append(taken)
+        wire.carry_out(wire.agent.send_key(self.id, key, wire.now()))
+        await asyncio.wait((taken, self.ended), return_when=asyncio.FIRST_COMPLETED)
+        if not taken.done():
+            raise LegGone(self.ended.result())
+        if taken.result() // 100 != 2:
+            raise Refused(taken.result())

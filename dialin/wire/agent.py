@@ -164,6 +164,13 @@ class UserAgent:
             call.answer_reoffer(sdp, now)
         return self._core.take_outputs()
 
+    def send_key(self, leg: str, key: str, now: float) -> list[Output]:
+        """Report a key by INFO in a call of ours that is answered; KeyTaken follows, or Ended."""
+        call = self._core.legs.get(leg)
+        if isinstance(call, OutgoingCallLeg):
+            call.send_key(key, now)
+        return self._core.take_outputs()
+
     # For metrics, and for tests that look for leaks
 
     @property

@@ -139,6 +139,16 @@ class KeyPressed:
 
 
 @dataclass(frozen=True, slots=True)
+class KeyTaken:
+    """What became of a key that we sent by INFO."""
+
+    leg: str
+    """The leg's id."""
+    status: int
+    """The final response, or what the lack of one amounts to (RFC 3261 §8.1.3.1)."""
+
+
+@dataclass(frozen=True, slots=True)
 class Ended:
     """The leg is over for whoever uses it; what the wire still owes is seen to here."""
 
@@ -149,7 +159,15 @@ class Ended:
 
 
 Event = (
-    IncomingCall | Acknowledged | Progress | Answered | Reoffer | Reanswered | KeyPressed | Ended
+    IncomingCall
+    | Acknowledged
+    | Progress
+    | Answered
+    | Reoffer
+    | Reanswered
+    | KeyPressed
+    | KeyTaken
+    | Ended
 )
 """What happens to a leg."""
 

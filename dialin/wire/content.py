@@ -14,6 +14,9 @@ from dialin.errors import PeerError
 from dialin.wire.message import Message, Request
 
 SDP = "application/sdp"
+DTMF_RELAY = "application/dtmf-relay"
+KEY_MS = 160
+"""How long a key is said to have been down; nobody who takes INFO goes by it."""
 MAX_PARTS = 16
 """Parts of a multipart body that are looked at. Trunks send two or three (SDP, ISUP, XML)."""
 
@@ -68,6 +71,11 @@ def _parts(message: Message) -> Iterator[tuple[str, bytes]]:
         kind = _PART_TYPE.search(head)
         if kind and content:
             yield kind[1].decode("ascii", "replace").lower(), content[0]
+
+
+def key_report(key: str) -> tuple[str, bytes]:
+    """Type and body of an INFO that reports one key, which FreeSWITCH takes (mod_sofia.c)."""
+    return DTMF_RELAY, f"Signal={key}\r\nDuration={KEY_MS}\r\n".encode()
 
 
 def key_pressed(request: Request) -> str | None:

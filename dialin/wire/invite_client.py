@@ -11,7 +11,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 from dialin.wire.agent_core import BRANCH_BITS, TAG_BITS, AgentCore
-from dialin.wire.agent_events import Answered, By, LocalAddress, Progress
+from dialin.wire.agent_events import Answered, By, KeyTaken, LocalAddress, Progress
 from dialin.wire.content import UnsupportedContent, session_description
 from dialin.wire.dialog import FIRST_CSEQ, MAX_FORWARDS, Dialog, is_sips
 from dialin.wire.flow import Flow
@@ -105,6 +105,13 @@ class OutgoingCallLeg:
         """Answer a re-INVITE or UPDATE."""
         if self._session:
             self._session.answer_reoffer(sdp, now)
+
+    def send_key(self, key: str, now: float) -> None:
+        """Report a key by INFO, in a call that is answered."""
+        if self._session:
+            self._session.send_key(key, now)
+        else:
+            self._core.tell(KeyTaken(self.leg_id, 481))
 
     def alarm(self, now: float) -> None:
         """Nobody has answered in time."""

@@ -15,8 +15,20 @@ from typing import ClassVar, Protocol
 
 from dialin.wire.accepted_invite import AcceptedInvite
 from dialin.wire.agent_core import AgentCore, Received, Requester
-from dialin.wire.agent_events import Acknowledged, KeyPressed, LocalAddress, Reanswered, Reoffer
-from dialin.wire.content import UnsupportedContent, key_pressed, session_description
+from dialin.wire.agent_events import (
+    Acknowledged,
+    KeyPressed,
+    KeyTaken,
+    LocalAddress,
+    Reanswered,
+    Reoffer,
+)
+from dialin.wire.content import (
+    UnsupportedContent,
+    key_pressed,
+    key_report,
+    session_description,
+)
 from dialin.wire.dialog import Dialog
 from dialin.wire.flow import Flow
 from dialin.wire.login import Prover, proofs_in
@@ -53,6 +65,27 @@ class _Asked:
     """Where to."""
     requester: Requester
     """Who waits for what becomes of it."""
+
+
+class _KeySent:
+    """A key of ours under way by INFO."""
+
+    def __init__(self, core: AgentCore, leg_id: str) -> None:
+        self._core = core
+        self._leg_id = leg_id
+
+    def responded(self, key: TransactionKey, response: Response, flow: Flow, now: float) -> None:
+        """A refusal is one: whoever wants a password for a key is not told it."""
+        if response.status >= 200:
+            self._tell(response.status)
+
+    def timed_out(self, key: TransactionKey, status: int, now: float) -> None:
+        """Nobody has taken it; whether the dialog is over shows elsewhere."""
+        self._tell(status)
+
+    def _tell(self, status: int) -> None:
+        if self._leg_id in self._core.legs:
+            self._core.tell(KeyTaken(self._leg_id, status))
 
 
 class Session:
@@ -137,6 +170,18 @@ class Session:
             self._accept(waiting, sdp, now)
         else:
             self._answer_with_sdp(waiting, sdp, now)
+
+    def send_key(self, key: str, now: float) -> None:
+        """Report a key by INFO (RFC 2976, of which this use is older than RFC 6086)."""
+        core, (kind, body) = self._core, key_report(key)
+        request = self.dialog.request(
+            "INFO",
+            via=core.via(self._local),
+            headers=(("User-Agent", core.user_agent), ("Content-Type", kind)),
+            body=body,
+        )
+        way = core.way_to(self.dialog.next_hop(), self._flow)
+        core.request(request, way, _KeySent(core, self.leg_id), now)
 
     def bye(self, reason: ByeReason, now: float) -> None:
         """End the dialog, as soon as that is allowed, and say why."""

@@ -31,6 +31,8 @@ from dialin.wire.flow import Flow
 
 CLIP_S = 2.0
 """What every prompt takes."""
+KEY_S = 0.2
+"""What every key takes."""
 
 OFFER = bytes(sdp.offer(sdp.LocalMedia("192.0.2.9", 4000, 1, 1), [Codec.PCMA]))
 """A caller's offer: PCMA and telephone-event."""
@@ -90,6 +92,8 @@ class FakeMedia:
         self.heard: list[str] = []
         self.languages: list[str] = []
         self.bridged_with: FakeMedia | None = None
+        self.pressed: list[tuple[str, int | None]] = []
+        self.is_muted = False
 
     async def configure(self, settings: LegSettings) -> None:
         if self.refuses:
@@ -110,8 +114,16 @@ class FakeMedia:
     async def stop_playing(self) -> None:
         raise NotImplementedError
 
-    async def send_digits(self, keys: str) -> None:
-        raise NotImplementedError
+    async def send_digits(self, keys: str, *, payload_type: int | None = None) -> None:
+        if self.lost.done():
+            raise MediaRefused(self.lost.result())
+        await asyncio.sleep(KEY_S * len(keys))
+        self.pressed.append((keys, payload_type))
+
+    async def mute(self, on: bool) -> None:
+        if self.lost.done():
+            raise MediaRefused(self.lost.result())
+        self.is_muted = on
 
     async def statistics(self) -> LegStatistics:
         return LegStatistics(packets_received=50, packets_lost=2, jitter_ms=1.26)
@@ -131,10 +143,19 @@ class FakeEngine:
         self.leg = leg
         self.is_full = is_full
         self.opened: list[tuple[str, tuple[str, ...]]] = []
+        self.timeout_s: float | None = None
 
-    async def open(self, *, host: str, allowed: Sequence[str], beside: Any = None) -> FakeMedia:
+    async def open(
+        self,
+        *,
+        host: str,
+        allowed: Sequence[str],
+        beside: Any = None,
+        timeout_s: float | None = None,
+    ) -> FakeMedia:
         if self.is_full:
             raise NoMediaPort("no port")
+        self.timeout_s = timeout_s
         self.opened.append((host, tuple(allowed)))
         return self.leg
 
@@ -158,7 +179,9 @@ class FakeVoice:
         self.joined.append({"room": room, **arguments})
         seat = FakeSeat()
         self.seats.append(seat)
-        return ConferenceLeg(seat.media, seat.ended, seat, seat.audio)  # type: ignore[arg-type]
+        return ConferenceLeg(
+            cast(Any, seat.media), seat.ended, cast(Any, seat), seat.audio, arguments["beside"]
+        )
 
 
 class FakeSeat:

@@ -1,12 +1,10 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Enter and leave a BigBlueButton voice conference: the outgoing leg into FreeSWITCH.
+"""Take a seat in a BigBlueButton voice conference.
 
 BBB takes a SIP call to `<voiceBridge>@<server>` for a phone caller and reads the caller's identity
 out of the caller-ID name, so everything that enters it is built here from a strict alphabet and
 checked (bbb-common: akka-bbb-fsesl, ESLEventListener.java). The INVITE is made from nothing but
 the room, the label and the pseudonym: no header of the trunk leg can reach it.
-
-Which room, which label: `pin` and `caller`. Joining the two legs' audio: `call`.
 """
 
 from __future__ import annotations
@@ -16,34 +14,26 @@ import ipaddress
 import logging
 import re
 import socket
-from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
-from contextlib import AsyncExitStack, contextmanager, suppress
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from contextlib import AsyncExitStack, suppress
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Protocol
 
-from dialin.errors import PeerError
-from dialin.events import (
-    CONFERENCE_REFUSED,
-    CONFERENCE_UNREACHABLE,
-    INTERNAL_ERROR,
-    CallError,
-    Codec,
-    EndReason,
-)
-from dialin.media.engine import MediaEngine, MediaLeg, MediaRefused
+from dialin.bbb_voice.errors import call_errors
+from dialin.bbb_voice.leg import TELEPHONE_EVENT, ConferenceLeg
+from dialin.bbb_voice.servers import KeyMethod, VoiceServer, VoiceTarget, user_part
+from dialin.events import CONFERENCE_UNREACHABLE, INTERNAL_ERROR, CallError, Codec
+from dialin.media.engine import MediaEngine, MediaLeg
 from dialin.negotiation import Negotiation, Terms
 from dialin.rooms import Room
-from dialin.sip import LegEnd, LegGone, OutgoingLeg, Refused, TlsTarget
+from dialin.sip import OutgoingLeg, Refused, TlsTarget
 from dialin.wire.encryption import ALL_SUITES, Encryption
 from dialin.wire.flow import Flow
 from dialin.wire.sdes import Suite
 from dialin.wire.uri import bracketed
 
 log = logging.getLogger(__name__)
-
-TELEPHONE_EVENT = 101
-"""The only payload type on which BBB's FreeSWITCH profile hears keys (`rfc2833-pt 101`)."""
 
 SAFE_LABEL = re.compile(r"[A-Za-z0-9 ().-]{1,32}")
 BBB_MARKS = ("bbbid", "global_audio", "listenonly")
@@ -59,24 +49,6 @@ RESOLVE_WITHIN_S = 5.0
 PSEUDONYM = re.compile(r"[0-9]{6,20}")
 NOT_ACCEPTABLE = 488
 """What FreeSWITCH answers to SRTP that it does not have."""
-
-
-@dataclass(frozen=True, slots=True)
-class VoiceServer:
-    """Where the FreeSWITCH of one BBB server listens."""
-
-    host: str
-    """Host name or address, from the settings."""
-    port: int
-    """SIP port, 5060 on a stock BBB server."""
-    transport: str
-    """UDP, TCP or TLS."""
-    media_networks: tuple[str, ...]
-    """Networks its RTP may come from; empty: the signalling address alone."""
-    encryption: Encryption = Encryption.OFF
-    """Whether audio is SRTP."""
-    tls: TlsTarget | None = None
-    """What it has to prove; for TLS."""
 
 
 class Signalling(Protocol):
@@ -102,34 +74,6 @@ class Signalling(Protocol):
         """Send an INVITE."""
 
 
-@dataclass(frozen=True, slots=True)
-class ConferenceLeg:
-    """A caller's seat in a voice conference."""
-
-    media: MediaLeg
-    """The conference's side of the audio; sending already."""
-    ended: asyncio.Future[LegEnd]
-    """Set when the conference ends the leg, or the leg is lost."""
-    sip: OutgoingLeg
-    """The signalling side."""
-    audio: Negotiation
-    """What is agreed with the conference."""
-
-    async def follow(self) -> None:
-        """Let what the conference's side changes in mid-call reach the media; ends with the leg.
-
-        Raises CallError where that cannot be done.
-        """
-        with call_errors(), suppress(MediaRefused):  # a lost media leg says why in its `lost`
-            while True:
-                await self.audio.changed()
-
-    async def leave(self) -> None:
-        """Hang up and free the port. May be called again."""
-        self.sip.hang_up()
-        await self.media.close()
-
-
 class BbbVoice:
     """The way into the voice conferences of all configured BBB servers."""
 
@@ -153,47 +97,64 @@ class BbbVoice:
     async def look_up(self) -> None:
         """Learn the servers' addresses. One that does not resolve now is tried again at a call."""
         for server in self._servers.values():
-            with suppress(CallError):
-                await self._resolve(server)
+            for target in server.targets:
+                with suppress(CallError):
+                    await self._resolve(target)
 
     def knows(self, host: str) -> bool:
         """Whether a voice server has this address."""
         return host in self._addresses
 
-    async def join(
-        self, room: Room, *, label: str, pseudonym: str, codec: Codec, beside: MediaLeg
-    ) -> ConferenceLeg:
-        """Take a seat in the room's conference, to be bridged with the leg `beside` it.
+    def can_mute_in_bbb(self, room: Room) -> bool:
+        """Whether BBB's list of users follows when a caller in this room is muted."""
+        return self._servers[room.server].keys_for(room) is not KeyMethod.OFF
 
+    async def join(
+        self,
+        room: Room,
+        *,
+        label: str,
+        pseudonym: str,
+        codec: Codec,
+        beside: MediaLeg,
+        silence_s: float | None = None,
+    ) -> ConferenceLeg:
+        """Take a seat in the room's conference, to be bridged with the caller's leg `beside` it.
+
+        `silence_s`: without a packet for so long the seat's media is lost; None: as for any leg.
         Raises CallError: conference-unreachable when nobody answers in time, conference-refused
         when the server says no or answers with media that cannot be used. Nothing half-taken
         stays behind, or BBB would list a caller who is not there.
         """
         require_safe(room.voice_bridge, label, pseudonym)
         server = self._servers[room.server]
-        flow = await self._resolve(server)
+        target = server.target_for(room)
+        flow = await self._resolve(target)
         host = self._signalling.local_host_for(flow)
         async with AsyncExitStack() as undo:
             media = await self._media.open(
-                host=host, allowed=server.media_networks or (flow.host,), beside=beside
+                host=host,
+                allowed=target.media_networks or (flow.host,),
+                beside=beside,
+                timeout_s=silence_s,
             )
             undo.push_async_callback(media.close)
             invite = partial(
                 self._signalling.invite,
-                f"sip:{room.voice_bridge}@{bracketed(server.host)}:{server.port}",
+                f"sip:{room.voice_bridge}@{bracketed(target.host)}:{target.port}",
                 flow,
                 from_display=label,
-                from_user=pseudonym,
+                from_user=target.from_user(label, pseudonym),
                 answer_within_s=self._answer_within_s,
             )
-            terms = Terms((codec,), server.encryption, self._suites, TELEPHONE_EVENT)
+            terms = Terms((codec,), target.encryption, self._suites, TELEPHONE_EVENT)
             with call_errors():
                 sip, audio = await WayIn(invite, media, host, undo).enter(terms)
             await media.start()
             undo.pop_all()
-        return ConferenceLeg(media, sip.ended, sip, audio)
+        return ConferenceLeg(media, sip.ended, sip, audio, beside, server.keys_for(room))
 
-    async def _resolve(self, server: VoiceServer) -> Flow:
+    async def _resolve(self, server: VoiceTarget) -> Flow:
         """Where the server's SIP port is. Raises CallError when its name does not resolve."""
         try:
             host = str(ipaddress.ip_address(server.host))
@@ -241,19 +202,6 @@ class WayIn:
         return sip, audio
 
 
-@contextmanager
-def call_errors() -> Iterator[None]:
-    """What goes wrong with a conference's leg, as the end of the call's story: CallError."""
-    try:
-        yield
-    except LegGone as gone:
-        raise CallError(CONFERENCE_UNREACHABLE) from gone
-    except Refused as refused:
-        raise CallError(reason_for(refused.status)) from refused
-    except PeerError as unusable:
-        raise CallError(CONFERENCE_REFUSED) from unusable
-
-
 def require_safe(voice_bridge: str, label: str, pseudonym: str) -> None:
     """The last gate before BBB: raises CallError for anything BBB could read otherwise.
 
@@ -262,6 +210,7 @@ def require_safe(voice_bridge: str, label: str, pseudonym: str) -> None:
     folded = label.lower()
     safe = (
         SAFE_LABEL.fullmatch(label)
+        and user_part(label)
         and not any(mark in re.sub(r"[^a-z_]", "", folded) for mark in BBB_MARKS)
         and folded.strip() not in REFUSED_NAMES | {""}
         and PSEUDONYM.fullmatch(pseudonym)
@@ -270,15 +219,6 @@ def require_safe(voice_bridge: str, label: str, pseudonym: str) -> None:
     )
     if not safe:
         raise CallError(INTERNAL_ERROR)
-
-
-def reason_for(status: int) -> EndReason:
-    """Whether a final response means that the server is not there or does not want us.
-
-    BBB's FreeSWITCH answers 480 to an unauthorised caller and 404 to what is no conference.
-    """
-    is_absent = status == 408 or (status >= 500 and status != 603)
-    return CONFERENCE_UNREACHABLE if is_absent else CONFERENCE_REFUSED
 
 
 async def address_of(name: str, port: int) -> str:
