@@ -60,8 +60,9 @@ class TrunkNumber:
 
     e164: str
     """International form, `+4930…`."""
-    language: str | None = None
-    """What callers of this number hear; None for the service's first language."""
+    languages: tuple[str, ...] = ()
+    """What callers of this number may hear, the first unless they choose; empty for the service's
+    first language."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,8 +73,14 @@ class Dialled:
     """Who calls, perhaps withheld."""
     number_called: str
     """Our own number in E.164; empty where the trunk has no numbers and none can be read."""
-    language: str | None
-    """The language of that number, if it has one of its own."""
+    languages: tuple[str, ...]
+    """The languages of that number, if it has some of its own: the first unless the caller chooses
+    another."""
+
+    @property
+    def language(self) -> str | None:
+        """What the caller hears first, if the number says so."""
+        return self.languages[0] if self.languages else None
 
 
 class Trunk:
@@ -146,7 +153,7 @@ class Trunk:
                 caller_at,
                 caller,
             )
-        return Dialled(caller, number.e164, number.language)
+        return Dialled(caller, number.e164, number.languages)
 
     def _called(self, request: Request) -> tuple[TrunkNumber, str]:
         for source in self._number_from:

@@ -24,8 +24,8 @@ from dialin.wire.header import Address
 from dialin.wire.message import Headers, Request, parse
 from tests.test_caller import LABEL, assert_bbb_reads_a_phone_caller
 
-BERLIN = TrunkNumber("+493012345678", "de")
-NEW_YORK = TrunkNumber("+12125551234", "en")
+BERLIN = TrunkNumber("+493012345678", ("de", "en"))
+NEW_YORK = TrunkNumber("+12125551234", ("en",))
 MOBILE = "+4915738620594"
 OTHER = "+493098765432"
 
@@ -76,7 +76,8 @@ class TestNumberCalled:
     )
     def test_is_known_in_every_form_that_providers_write(self, user: str) -> None:
         dialled = trunk().identify(invite(uri=f"sip:{user}@bridge.example"))
-        assert (dialled.number_called, dialled.language) == ("+493012345678", "de")
+        assert (dialled.number_called, dialled.languages) == ("+493012345678", ("de", "en"))
+        assert dialled.language == "de"
 
     def test_may_be_a_tel_uri_with_separators(self) -> None:
         assert trunk().identify(invite(uri="tel:+1-212-555-1234")).language == "en"
@@ -112,7 +113,10 @@ class TestNumberCalled:
             trunk().identify(request)
 
     def test_that_two_countries_write_alike_is_the_one_of_the_trunks_country(self) -> None:
-        berlin, vienna = TrunkNumber("+493012345678", "de"), TrunkNumber("+433012345678", "at")
+        berlin, vienna = (
+            TrunkNumber("+493012345678", ("de",)),
+            TrunkNumber("+433012345678", ("at",)),
+        )
         spelt = {"DE": "de", "AT": "at"}
         for region, language in spelt.items():
             for numbers in ([berlin, vienna], [vienna, berlin]):
@@ -121,7 +125,10 @@ class TestNumberCalled:
                 assert dialled.language == language
 
     def test_is_international_before_it_is_national(self) -> None:
-        national, foreign = TrunkNumber("+12015550123", "us"), TrunkNumber("+2015550123", "eg")
+        national, foreign = (
+            TrunkNumber("+12015550123", ("us",)),
+            TrunkNumber("+2015550123", ("eg",)),
+        )
         for numbers in ([national, foreign], [foreign, national]):
             request = invite(uri="sip:2015550123@b")
             dialled = trunk(numbers=numbers, region="US").identify(request)

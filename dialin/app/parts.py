@@ -77,7 +77,7 @@ def make_trunk(name: str, trunk: TrunkSettings, contact: str = "") -> Trunk:
     return Trunk(
         name,
         networks=[str(network) for network in trunk.allowed_sources],
-        numbers=[TrunkNumber(number.e164, number.language) for number in trunk.numbers],
+        numbers=[TrunkNumber(number.e164, number.spoken) for number in trunk.numbers],
         number_from=[source.removeprefix("header:") for source in trunk.number_from],
         caller_from=trunk.caller_from,
         region=trunk.region,

@@ -128,7 +128,7 @@ def languages_are_known(settings: Settings) -> None:
     """Numbers speak languages that the service has."""
     for name, trunk in settings.trunks.items():
         for number in trunk.numbers:
-            if number.language and number.language not in settings.service.languages:
+            if not set(number.spoken) <= set(settings.service.languages):
                 raise refused(
                     "a number speaks a language that service.languages does not list.",
                     "Add it there or change it here.",

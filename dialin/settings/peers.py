@@ -67,6 +67,13 @@ class NumberSettings(Section):
         description="Language for callers of this number. Unset: the first of `service.languages`.",
         examples=["de"],
     )
+    languages: tuple[Language, ...] = Field(
+        default=(),
+        max_length=5,
+        description="Callers of this number choose one of these by a key, "
+        "`1` for the first. Who presses nothing hears the first.",
+        examples=[["de", "en"]],
+    )
     country: Country | None = Field(
         default=None, description="Country the number is local in, two letters.", examples=["DE"]
     )
@@ -76,6 +83,27 @@ class NumberSettings(Section):
     toll_free: bool = Field(
         default=False, description="Whether calling it costs nothing; pages say so."
     )
+
+    @field_validator("languages")
+    @classmethod
+    def _languages_differ(cls, languages: tuple[str, ...]) -> tuple[str, ...]:
+        if len(set(languages)) < len(languages):
+            raise refused("a language stands there twice.", "Name each once.")
+        return languages
+
+    @model_validator(mode="after")
+    def _languages_agree(self) -> Self:
+        if self.language and self.languages and self.language != self.languages[0]:
+            raise refused(
+                "language is not the first of languages.",
+                "Keep languages where callers choose, else language.",
+            )
+        return self
+
+    @property
+    def spoken(self) -> tuple[str, ...]:
+        """The languages of the number, the default first; empty for that of the service."""
+        return self.languages or ((self.language,) if self.language else ())
 
 
 class TrunkSettings(Section):

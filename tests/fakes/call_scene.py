@@ -113,7 +113,7 @@ async def call(
         tally=tally,
     )
     registry = Registry(9, tally)
-    dialled = Dialled(caller, "+493023125100", language)
+    dialled = Dialled(caller, "+493023125100", (language,) if language else ())
     with registry.admit("call-1", trunk="t", number_called="+493023125100") as record:
         story = Call(
             cast(Any, leg),

@@ -255,6 +255,18 @@ def test_numbers_speak_languages_that_the_service_has() -> None:
     assert not complaint({"trunks.lab.numbers": french, "service.languages": ["en", "fr"]})
 
 
+def test_a_number_may_offer_several_languages() -> None:
+    def offering(*languages: str, **more: str) -> str:
+        number = {"e164": "+33123456789", "languages": list(languages), **more}
+        return complaint({"trunks.lab.numbers": [number], "service.languages": ["en", "de"]})
+
+    assert not offering("de", "en")
+    assert offering("de", "fr").startswith("trunks.lab.numbers: ")
+    assert "stands there twice" in offering("de", "en", "de")
+    assert not offering("de", "en", language="de")
+    assert "not the first of languages" in offering("de", "en", language="en")
+
+
 @pytest.mark.parametrize("token", ["short", "a" * 40, "abcabcabcabcabcabcabcabc", ""])
 def test_a_token_that_can_be_guessed_is_refused(token: str) -> None:
     assert complaint({"web.token": token}) == "web.token: the token can be guessed."
