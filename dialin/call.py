@@ -17,7 +17,7 @@ import random
 from collections.abc import AsyncIterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass
-from typing import Any, Protocol, TypeVar
+from typing import Protocol
 
 from dialin.bbb_voice import BbbVoice, ConferenceLeg
 from dialin.caller import RoomLabels
@@ -51,7 +51,8 @@ from dialin.events import (
     Codec,
     EndReason,
 )
-from dialin.ivr import Entered, Line, NothingKeyed, PinRules
+from dialin.ivr import Entered, GoBack, HideDigits, NothingKeyed, PinRules
+from dialin.line import Line
 from dialin.media.engine import (
     LEG_FAILED,
     WORKER_LOST,
@@ -72,6 +73,7 @@ from dialin.pin import (
     TooManyGuesses,
     UnknownPin,
 )
+from dialin.race import any_done, first_fault
 from dialin.registry import CallRecord, CallState
 from dialin.rooms import Room, Rooms
 from dialin.sip import IncomingLeg, LegEnd, LegGone
@@ -80,8 +82,6 @@ from dialin.trunk import Dialled
 from dialin.wire import sdp
 from dialin.wire.encryption import ALL_SUITES, Encryption
 from dialin.wire.sdes import Suite
-
-Fault = TypeVar("Fault", bound=Exception)
 
 log = logging.getLogger(__name__)
 
@@ -193,8 +193,10 @@ class Call:
         self._record = record
         self._house = house
         self._policy = house.policy
+        self._guesser = house.pins.guesser(record.snapshot().trunk, dialled.caller)
         self._media_networks = tuple(media_networks) or (leg.flow.host,)
         self._encryption = encryption
+        self._hides_digits = house.policy.hide_digits
         self._undo = AsyncExitStack()
         self._media: MediaLeg
         self._audio: Negotiation
@@ -214,11 +216,11 @@ class Call:
                     async with self._seat_in(room) as seat:
                         await self._stay(seat)
             except* CallError as ended:
-                self._record.reason = first(ended).reason
+                self._record.reason = first_fault(ended).reason
             except* NoMediaPort:
                 self._record.reason = BUSY
             except* MediaRefused as refused:
-                self._record.reason = reason_for_silence(first(refused).cause, MEDIA_LOST)
+                self._record.reason = reason_for_silence(first_fault(refused).cause, MEDIA_LOST)
             except* Exception as fault:
                 self._record.reason = INTERNAL_ERROR
                 log.exception("a call failed", exc_info=fault)
@@ -295,6 +297,12 @@ class Call:
                     if room := await self._room_for(pin, attempts):
                         return room
                     prompts = (PromptId.NOT_FOUND, PromptId.TRY_AGAIN)
+                case HideDigits():
+                    self._hides_digits = True
+                    self._record.hides_digits()
+                    prompts = (PromptId.DIGITS_HIDDEN, PromptId.ENTER_PIN)
+                case GoBack():
+                    prompts = (PromptId.ENTER_PIN,)
 
     async def _room_for(self, pin: str, attempts: Attempts) -> Room | None:
         """The room a PIN names, or None when the caller may try another.
@@ -305,7 +313,7 @@ class Call:
         loop = asyncio.get_running_loop()
         give_up_at = loop.time() + self._policy.wait_for_directory_s
         while True:
-            outcome = await self._house.pins.find(pin, attempts)
+            outcome = await self._house.pins.find(pin, attempts, self._guesser)
             self._house.tally.pin_keyed(WORDS[type(outcome)])
             match outcome:
                 case Found(room):
@@ -348,10 +356,11 @@ class Call:
         """A seat under the masked name, while the block runs; the caller hears of it."""
         self._record.is_now(CallState.JOINING)
         caller, labels = self._dialled.caller, self._house.labels
-        label = labels.claim(room.key, caller, hide_digits=self._policy.hide_digits)
+        label = labels.claim(room.key, caller, hide_digits=self._hides_digits)
         self._undo.callback(labels.release, room.key, label)
         self._record.enters(room=room.meeting_id, server=room.server, label=label)
-        async with self._line.saying(PromptId.JOINING):
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(self._line.say(PromptId.JOINING))
             seat = await self._house.voice.join(
                 room,
                 label=label,
@@ -373,9 +382,10 @@ class Call:
         await self._audio.ignore_tones()
         await self._house.media.bridge(self._media, seat.media)
         self._record.is_now(CallState.IN_ROOM)
+        self._house.pins.got_in(self._guesser)
         async with asyncio.TaskGroup() as tasks:
             following = tasks.create_task(seat.follow())
-            await first_of(seat.ended, seat.media.lost)
+            await any_done(seat.ended, seat.media.lost)
             following.cancel()
         if seat.media.lost.done():
             raise CallError(reason_for_silence(seat.media.lost.result(), CONFERENCE_MEDIA_LOST))
@@ -385,7 +395,7 @@ class Call:
     async def _until_the_caller_leaves(self) -> None:
         """Runs beside the story and ends it when the trunk leg is gone."""
         ended, lost = self._leg.ended, self._media.lost
-        await first_of(ended, lost)
+        await any_done(ended, lost)
         if ended.done():
             raise CallError(self._reason_for(ended.result()))
         raise CallError(reason_for_silence(lost.result(), MEDIA_LOST))
@@ -440,11 +450,6 @@ class Call:
                 return TRUNK_LOST
 
 
-async def first_of(*futures: asyncio.Future[Any]) -> None:
-    """Wait until one of the futures is done."""
-    await asyncio.wait(futures, return_when=asyncio.FIRST_COMPLETED)
-
-
 def send_elsewhere(leg: IncomingLeg) -> None:
     """Refuse a call that cannot be taken now; the provider may try another way."""
     leg.reject(503, retry_after_s=random.randint(*RETRY_AFTER_S))  # noqa: S311 - only spreads load
@@ -453,11 +458,3 @@ def send_elsewhere(leg: IncomingLeg) -> None:
 def reason_for_silence(cause: str, silent_side: EndReason) -> EndReason:
     """Why a media leg was lost: something of ours failed, or nothing came from that side."""
     return {WORKER_LOST: MEDIA_WORKER_LOST, LEG_FAILED: INTERNAL_ERROR}.get(cause, silent_side)
-
-
-def first(group: BaseExceptionGroup[Fault]) -> Fault:
-    """The error that was raised first, out of a group that may hold groups."""
-    error: BaseExceptionGroup[Fault] | Fault = group
-    while isinstance(error, BaseExceptionGroup):
-        error = error.exceptions[0]
-    return error

@@ -1,22 +1,30 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The PIN dialogue: what a caller keys, and how the prompts give way."""
-
-import asyncio
-from collections.abc import Callable, Sequence
-from pathlib import Path
+"""What keys mean: a PIN, a language, a command."""
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dialin.events import Codec, Digit, DigitSource
-from dialin.ivr import Entered, Line, NothingKeyed, PinEntry, PinRules, Presses
-from dialin.sounds import PromptId, Prompts
+from dialin.events import Digit, DigitSource
+from dialin.ivr import (
+    Chosen,
+    Command,
+    Entered,
+    Entry,
+    GoBack,
+    HideDigits,
+    LanguageMenu,
+    NothingKeyed,
+    PinEntry,
+    PinRules,
+    Presses,
+    RoomKeys,
+)
 
 RULES = PinRules(min_digits=5, max_digits=11, pause_s=4.0, think_s=10.0)
 
 
-def keyed(entry: PinEntry, keys: str, now: float = 0.0) -> Entered | None:
+def keyed(entry: PinEntry, keys: str, now: float = 0.0) -> Entry | None:
     outcome = None
     for key in keys:
         outcome = entry.pressed(key, now)
@@ -71,20 +79,117 @@ def test_a_pin_is_in_no_repr() -> None:
     assert "12345" not in repr(Entered("12345"))
 
 
+def test_star_three_alone_hides_the_digits_after_a_pause_or_the_hash_key() -> None:
+    assert keyed(PinEntry(RULES, 0.0), "*3#") == HideDigits()
+    assert keyed(PinEntry(RULES, 0.0), "9*3#") == HideDigits()
+    entry = PinEntry(RULES, 0.0)
+    assert keyed(entry, "*3", now=5.0) is None
+    assert entry.deadline == 9.0
+    assert entry.timed_out() == HideDigits()
+
+
+def test_a_pin_that_begins_with_three_may_be_keyed_after_a_star() -> None:
+    assert keyed(PinEntry(RULES, 0.0), "*31234#") == Entered("31234")
+    assert keyed(PinEntry(RULES, 0.0), "3#") == Entered("3")
+
+
+def test_star_alone_goes_back_where_there_is_somewhere_to_go_back_to() -> None:
+    entry = PinEntry(RULES, 0.0, may_go_back=True)
+    assert keyed(entry, "*", now=1.0) is None
+    assert entry.deadline == 4.0
+    assert entry.timed_out() == GoBack()
+    entry = PinEntry(RULES, 0.0)
+    assert keyed(entry, "*", now=1.0) is None
+    assert entry.timed_out() == NothingKeyed()
+
+
+def test_whoever_clears_a_wrong_digit_with_star_does_not_go_back() -> None:
+    entry = PinEntry(RULES, 0.0, may_go_back=True)
+    assert keyed(entry, "12*", now=1.0) is None
+    assert entry.deadline == 11.0
+    assert entry.timed_out() == NothingKeyed()
+
+
 @given(st.lists(st.sampled_from("0123456789*#ABCD"), max_size=40))
 def test_whatever_is_keyed_a_pin_is_1_to_11_digits_and_what_follows_the_last_star(
     keys: list[str],
 ) -> None:
     entry = PinEntry(RULES, 0.0)
-    typed = ""
+    typed, starred = "", False
     for key in keys:
         outcome = entry.pressed(key, 0.0)
         typed = "" if key == "*" else typed + (key if key.isdigit() else "")
+        starred = starred or key == "*"
         if outcome:
-            assert outcome == Entered(typed)
-            assert 1 <= len(outcome.pin) <= 11
-            return
-    assert entry.timed_out() == (Entered(typed) if typed else NothingKeyed())
+            break
+    else:
+        outcome = entry.timed_out()
+    if isinstance(outcome, HideDigits):
+        assert (typed, starred) == ("3", True)
+    elif typed:
+        assert outcome == Entered(typed)
+        assert 1 <= len(typed) <= 11
+    else:
+        assert outcome == NothingKeyed()
+
+
+LANGUAGES = ("de", "en", "fr")
+
+
+@pytest.mark.parametrize(("key", "language"), [("1", "de"), ("2", "en"), ("3", "fr")])
+def test_a_key_chooses_a_language_if_no_other_follows(key: str, language: str) -> None:
+    menu = LanguageMenu(LANGUAGES, 0.0)
+    assert menu.pressed(key, 2.0) is None
+    assert menu.deadline == 3.5
+    assert menu.timed_out() == Chosen(language)
+    menu = LanguageMenu(LANGUAGES, 0.0)
+    menu.pressed(key, 2.0)
+    assert menu.pressed("#", 2.1) == Chosen(language)
+
+
+def test_whoever_chooses_no_language_is_spoken_to_in_the_first() -> None:
+    menu = LanguageMenu(LANGUAGES, 1.0)
+    assert menu.deadline == 4.0
+    assert menu.timed_out() == Chosen("de")
+
+
+def test_a_pin_that_is_typed_ahead_chooses_no_language_and_loses_no_digit() -> None:
+    menu = LanguageMenu(LANGUAGES, 0.0)
+    assert menu.pressed("2", 0.1) is None
+    assert menu.pressed("4", 0.2) == Chosen("de", typed_ahead="24")
+
+
+@pytest.mark.parametrize("key", ["0", "4", "9", "*", "#"])
+def test_a_key_that_is_no_choice_begins_a_pin(key: str) -> None:
+    assert LanguageMenu(LANGUAGES, 0.0).pressed(key, 1.0) == Chosen("de", typed_ahead=key)
+
+
+def test_what_was_typed_ahead_is_in_no_repr() -> None:
+    assert "24" not in repr(Chosen("de", typed_ahead="24"))
+
+
+@pytest.mark.parametrize(
+    ("keys", "command"),
+    [
+        ("*6", Command.MICROPHONE), ("*9", Command.HAND), ("*5", Command.HAND),
+        ("*1", Command.HELP), ("*#", Command.HEAD_COUNT), ("*0", Command.OTHER_ROOM),
+        ("*3", Command.HIDE_DIGITS), ("*4", Command.QUIETER), ("*7", Command.LOUDER),
+        ("**6", Command.MICROPHONE), ("*2", Command.UNKNOWN), ("*A", Command.UNKNOWN),
+        ("6", None), ("#", None), ("*", None), ("*66", None),
+    ],
+)  # fmt: skip
+def test_a_command_is_star_and_a_key(keys: str, command: Command | None) -> None:
+    machine = RoomKeys()
+    outcomes = [machine.pressed(key, 1.0) for key in keys]
+    assert outcomes[-1] is command
+
+
+def test_star_waits_three_seconds_for_its_key() -> None:
+    machine = RoomKeys()
+    machine.pressed("*", 10.0)
+    assert machine.pressed("6", 12.9) is Command.MICROPHONE
+    machine.pressed("*", 20.0)
+    assert machine.pressed("6", 23.0) is None
 
 
 def told(*digits: tuple[str, DigitSource, float]) -> str:
@@ -111,102 +216,3 @@ def test_a_key_told_of_in_two_ways_counts_once(first: DigitSource, second: Digit
 def test_the_next_press_by_a_better_way_counts() -> None:
     assert told(("5", INFO, 0.0), ("6", EVENT, 0.1)) == "56"
     assert told(("5", INFO, 0.0), ("5", EVENT, 1.0)) == "55"
-
-
-class Handset:
-    """A media leg as the line sees it: remembers what was played, each clip for a second."""
-
-    def __init__(self, clip_s: float = 1.0) -> None:
-        self.digits: asyncio.Queue[Digit] = asyncio.Queue()
-        self.clip_s = clip_s
-        self.played: list[str] = []
-        self.finished: list[str] = []
-
-    async def play(self, clips: Sequence[Path], *, repeat: bool = False) -> None:
-        for clip in clips:
-            self.played.append(clip.stem)
-            await asyncio.sleep(self.clip_s)
-            self.finished.append(clip.stem)
-
-    def key(self, keys: str) -> None:
-        for key in keys:
-            self.digits.put_nowait(Digit(key, DigitSource.RFC4733))
-
-
-LineMaker = Callable[[Handset], Line]
-
-
-@pytest.fixture
-def line_on() -> LineMaker:
-    def make(handset: Handset) -> Line:
-        prompts = Prompts(["en", "de"])
-        loop = asyncio.get_running_loop()
-        return Line(handset, prompts, language="en", codec=Codec.PCMA, clock=loop.time)
-
-    return make
-
-
-@pytest.mark.looptime
-async def test_prompts_play_to_the_end_when_nobody_keys(line_on: LineMaker) -> None:
-    handset = Handset()
-    line = line_on(handset)
-    outcome = await line.ask_pin(RULES, PromptId.WELCOME, PromptId.ENTER_PIN)
-    assert outcome == NothingKeyed()
-    assert handset.finished == ["welcome", "enter-pin"]
-    assert asyncio.get_running_loop().time() == pytest.approx(12.0, abs=0.1)
-
-
-@pytest.mark.looptime
-async def test_the_first_key_cuts_the_prompt_off(line_on: LineMaker) -> None:
-    handset = Handset()
-    line = line_on(handset)
-    loop = asyncio.get_running_loop()
-    loop.call_later(0.5, handset.key, "12345#")
-    assert await line.ask_pin(RULES, PromptId.WELCOME, PromptId.ENTER_PIN) == Entered("12345")
-    assert handset.finished == []
-    assert loop.time() == pytest.approx(0.5, abs=0.1)
-
-
-@pytest.mark.looptime
-async def test_one_tap_dialling_counts_however_fast_the_keys_come(line_on: LineMaker) -> None:
-    handset = Handset()
-    handset.key("123456789#")
-    assert await line_on(handset).ask_pin(RULES, PromptId.WELCOME) == Entered("123456789")
-    assert handset.digits.empty()
-
-
-@pytest.mark.looptime
-async def test_a_pause_after_the_last_digit_ends_the_pin(line_on: LineMaker) -> None:
-    handset = Handset()
-    handset.key("123456789")
-    assert await line_on(handset).ask_pin(RULES, PromptId.WELCOME) == Entered("123456789")
-    assert asyncio.get_running_loop().time() == pytest.approx(4.0, abs=0.1)
-
-
-@pytest.mark.looptime
-async def test_a_prompt_that_accompanies_work_is_heard_to_its_end(line_on: LineMaker) -> None:
-    handset = Handset()
-    async with line_on(handset).saying(PromptId.JOINING):
-        await asyncio.sleep(0.1)
-    assert handset.finished == ["joining"]
-
-
-@pytest.mark.looptime
-async def test_keys_by_info_make_a_pin_and_what_nobody_reads_is_lost(line_on: LineMaker) -> None:
-    handset = Handset()
-    handset.digits = asyncio.Queue(3)
-    line = line_on(handset)
-    for key in "12#9":
-        line.pressed(key)
-    assert await line.ask_pin(RULES, PromptId.WELCOME) == Entered("12")
-    assert handset.digits.empty()
-
-
-@pytest.mark.looptime
-async def test_a_gateway_that_tells_of_each_key_twice_doubles_none(line_on: LineMaker) -> None:
-    handset = Handset()
-    line = line_on(handset)
-    for key in "11223#":
-        handset.key(key)
-        line.pressed(key)
-    assert await line.ask_pin(RULES, PromptId.WELCOME) == Entered("11223")

@@ -6,11 +6,11 @@ from __future__ import annotations
 import asyncio
 import logging
 import signal
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable
 from contextlib import suppress
-from typing import Any
 
 from dialin.app.service import Service
+from dialin.race import race
 
 log = logging.getLogger(__name__)
 
@@ -29,23 +29,14 @@ async def until_told_to_stop(
     try:
         if ready is not None:
             ready()
-        await first(stop.wait(), drain.wait())
+        await race(stop.wait(), drain.wait())
         if not stop.is_set():
             service.registry.drain()
             log.info("draining", extra={"calls": len(service.registry)})
             with suppress(TimeoutError):
                 async with asyncio.timeout(drain_within_s):
-                    await first(service.registry.emptied(), stop.wait())
+                    await race(service.registry.emptied(), stop.wait())
         log.info("stopping", extra={"calls": len(service.registry)})
     finally:
         loop.remove_signal_handler(signal.SIGINT)
         loop.remove_signal_handler(signal.SIGTERM)
-
-
-async def first(*waits: Coroutine[Any, Any, object]) -> None:
-    """Wait until one of the waits is over."""
-    async with asyncio.TaskGroup() as tasks:
-        waiting = [tasks.create_task(wait) for wait in waits]
-        await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
-        for wait in waiting:
-            wait.cancel()

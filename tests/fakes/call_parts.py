@@ -13,6 +13,8 @@ from pathlib import Path
 from typing import Any, cast
 
 from dialin.bbb_voice import ConferenceLeg
+from dialin.budgets import Guesser
+from dialin.caller import Caller
 from dialin.events import Codec, Digit, DigitSource
 from dialin.media.engine import (
     LegSettings,
@@ -25,6 +27,7 @@ from dialin.negotiation import Negotiation, Terms
 from dialin.pin import Attempts, Outcome
 from dialin.rooms import Room
 from dialin.sip import LegEnd, LegGone
+from dialin.sounds import TONE, TONES, PromptId
 from dialin.wire import sdp
 from dialin.wire.encryption import Encryption
 from dialin.wire.flow import Flow
@@ -205,8 +208,15 @@ class FakeDesk:
     def __init__(self, answers: Callable[[str, Attempts], Awaitable[Outcome] | Outcome]) -> None:
         self._answers = answers
         self.asked: list[str] = []
+        self.have_got_in: list[Guesser] = []
 
-    async def find(self, pin: str, attempts: Attempts) -> Outcome:
+    def guesser(self, trunk: str, caller: Caller) -> Guesser:
+        return Guesser(trunk, "them")
+
+    def got_in(self, guesser: Guesser) -> None:
+        self.have_got_in.append(guesser)
+
+    async def find(self, pin: str, attempts: Attempts, guesser: Guesser) -> Outcome:
         self.asked.append(pin)
         outcome = self._answers(pin, attempts)
         return outcome if not isinstance(outcome, Awaitable) else await outcome
@@ -230,3 +240,14 @@ class FakeTally:
 
     def __getattr__(self, name: str) -> Callable[..., None]:
         return lambda *arguments: self.told.append((name, *arguments))
+
+
+class FakePrompts:
+    """Names every prompt in every language, without a file; what is no speech is in `tone`."""
+
+    def __init__(self, *languages: str) -> None:
+        self.languages = languages
+
+    def clip(self, prompt: PromptId, language: str | None, codec: Codec) -> Path:
+        folder = TONE if prompt in TONES else language or self.languages[0]
+        return Path(folder, f"{prompt}.{codec.lower()}")

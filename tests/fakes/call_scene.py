@@ -16,7 +16,6 @@ from dialin.ivr import PinRules
 from dialin.pin import Attempts, Found, Outcome, TooManyGuesses, UnknownPin
 from dialin.registry import CallRecord, CallState, Registry
 from dialin.rooms import Room
-from dialin.sounds import Prompts
 from dialin.trunk import Dialled
 from dialin.wire.encryption import Encryption
 from tests.fakes.call_parts import (
@@ -24,6 +23,7 @@ from tests.fakes.call_parts import (
     FakeEngine,
     FakeLeg,
     FakeMedia,
+    FakePrompts,
     FakeRooms,
     FakeTally,
     FakeVoice,
@@ -103,7 +103,7 @@ async def call(
     tally = FakeTally()
     house = House(
         media=cast(Any, engine),
-        prompts=Prompts(["en", "de"]),
+        prompts=cast(Any, FakePrompts("en", "de")),
         pins=cast(Any, desk),
         rooms=cast(Any, rooms),
         voice=cast(Any, voice),
