@@ -261,3 +261,63 @@ async def test_the_called_side_hangs_up() -> None:
             bye = called_request(invite, "BYE")
             peer.send(bye, bench.address())
             assert await leg.ended == LegEnd("peer", None, "bye")
+
+
+async def talking_out(bench: Bench, peer: UdpPeer) -> OutgoingLeg:
+    """A call from us that is answered and acknowledged."""
+    leg = await call_out(bench, peer)
+    contact = ("Contact", f"<sip:room@127.0.0.1:{peer.port};transport=UDP>")
+    peer.send(answer_to(await peer.request(), 200, [contact], ANSWER), bench.address())
+    await leg.answered()
+    assert (await peer.request()).method == "ACK"
+    return leg
+
+
+async def test_keys_go_by_info_each_when_the_one_before_is_taken() -> None:
+    async with opened() as bench:
+        with UdpPeer() as peer:
+            leg = await talking_out(bench, peer)
+            for key in "*61":
+                pressing = asyncio.create_task(leg.send_info_digit(key))
+                info = await peer.request()
+                assert info.body.startswith(f"Signal={key}\r\n".encode())
+                assert not pressing.done()
+                peer.send(answer_to(info, 200, tag=None), bench.address())
+                await pressing
+
+
+async def test_a_key_that_the_called_side_does_not_take() -> None:
+    async with opened() as bench:
+        with UdpPeer() as peer:
+            leg = await talking_out(bench, peer)
+            pressing = asyncio.create_task(leg.send_info_digit("6"))
+            peer.send(answer_to(await peer.request(), 415, tag=None), bench.address())
+            with pytest.raises(Refused):
+                await pressing
+
+
+async def test_who_stops_waiting_for_a_key_does_not_confuse_the_next() -> None:
+    async with opened() as bench:
+        with UdpPeer() as peer:
+            leg = await talking_out(bench, peer)
+            impatient = asyncio.create_task(leg.send_info_digit("1"))
+            first = await peer.request()
+            impatient.cancel()
+            pressing = asyncio.create_task(leg.send_info_digit("2"))
+            second = await peer.request()
+            peer.send(answer_to(first, 415, tag=None), bench.address())
+            peer.send(answer_to(second, 200, tag=None), bench.address())
+            await pressing
+
+
+async def test_a_key_is_lost_with_its_leg() -> None:
+    async with opened() as bench:
+        with UdpPeer() as peer:
+            leg = await talking_out(bench, peer)
+            pressing = asyncio.create_task(leg.send_info_digit("1"))
+            await peer.request()
+            leg.hang_up()
+            with pytest.raises(LegGone):
+                await pressing
+            with pytest.raises(LegGone):
+                await leg.send_info_digit("1")

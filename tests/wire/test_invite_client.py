@@ -5,12 +5,21 @@ from __future__ import annotations
 
 import pytest
 
-from dialin.wire.agent_events import Answered, Ended, LegEnd, LocalAddress, Progress
+from dialin.wire.agent_events import Answered, Ended, KeyTaken, LegEnd, LocalAddress, Progress
 from dialin.wire.flow import Flow
 from dialin.wire.invite_client import Invitation
 from dialin.wire.message import Request
 from dialin.wire.uri import parse_uri
-from tests.wire.peers import ANSWER, CALLED, CONTACT, OFFER, Bench, answer_to, called_request
+from tests.wire.peers import (
+    ANSWER,
+    CALLED,
+    CONTACT,
+    OFFER,
+    Bench,
+    Caller,
+    answer_to,
+    called_request,
+)
 
 
 def methods(messages: list[object]) -> list[str]:
@@ -406,3 +415,69 @@ def test_a_200_with_addresses_that_nobody_can_read_is_acknowledged_all_the_same(
     parse_uri(ack.uri)
     assert "Route" not in ack.headers
     assert bench.last() == Answered(leg, OFFER)
+
+
+# Keys of ours
+
+
+def test_a_key_goes_by_info_in_the_dialog() -> None:
+    bench = Bench()
+    leg, invite, ack = bench.talk_out()
+    (sent,) = bench.take(bench.agent.send_key(leg, "*", bench.now))
+    info = sent.message
+    assert isinstance(info, Request)
+    assert (info.method, info.uri, info.content_type) == (
+        "INFO",
+        ack.uri,
+        "application/dtmf-relay",
+    )
+    assert info.body == b"Signal=*\r\nDuration=160\r\n"
+    assert (info.call_id, info.to.tag) == (invite.call_id, ack.to.tag)
+    assert info.cseq.number == invite.cseq.number + 1
+    bench.receive(answer_to(info, 100, tag=None))
+    assert not bench.told(KeyTaken)
+    bench.receive(answer_to(info, 200, tag=None))
+    assert bench.last() == KeyTaken(leg, 200)
+
+
+@pytest.mark.parametrize("status", [401, 407, 415, 481, 503])
+def test_a_key_that_is_refused_is_told_so_and_the_call_stays(status: int) -> None:
+    bench = Bench()
+    leg, _, _ = bench.talk_out()
+    (sent,) = bench.take(bench.agent.send_key(leg, "6", bench.now))
+    assert isinstance(sent.message, Request)
+    assert not bench.receive(answer_to(sent.message, status, tag=None))
+    assert bench.last() == KeyTaken(leg, status)
+    assert bench.agent.legs == 1
+
+
+def test_a_key_that_nobody_takes_is_told_so() -> None:
+    bench = Bench()
+    leg, _, _ = bench.talk_out()
+    bench.take(bench.agent.send_key(leg, "6", bench.now))
+    bench.advance(32.0)
+    assert bench.last() == KeyTaken(leg, 408)
+
+
+def test_of_a_key_nothing_is_told_once_the_call_is_over() -> None:
+    bench = Bench()
+    leg, _, _ = bench.talk_out()
+    (sent,) = bench.take(bench.agent.send_key(leg, "6", bench.now))
+    bench.take(bench.agent.hang_up(leg, bench.now))
+    assert isinstance(sent.message, Request)
+    bench.receive(answer_to(sent.message, 200, tag=None))
+    assert not bench.told(KeyTaken)
+    assert not bench.agent.send_key(leg, "6", bench.now)
+
+
+def test_before_the_answer_a_key_has_nowhere_to_go() -> None:
+    bench = Bench()
+    leg, _ = bench.call_out()
+    assert not bench.take(bench.agent.send_key(leg, "6", bench.now))
+    assert bench.last() == KeyTaken(leg, 481)
+
+
+def test_a_caller_is_sent_no_keys() -> None:
+    bench = Bench()
+    leg = bench.talk_in(Caller())
+    assert not bench.agent.send_key(leg, "6", bench.now)
