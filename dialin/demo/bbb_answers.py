@@ -12,14 +12,28 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import TypeAlias
+from typing import NamedTuple, TypeAlias
 from xml.sax.saxutils import escape
 
 Element: TypeAlias = tuple[str, "str | list[Element]"]
 """A name with text, or with the elements in it."""
 
-Member: TypeAlias = tuple[str, str, bool]
-"""Someone in a voice conference: caller-ID name, caller-ID number, muted."""
+
+class PhoneCaller(NamedTuple):
+    """Someone in a voice conference whom BBB takes for a phone caller."""
+
+    name: str
+    """The caller-ID name, which BBB shows."""
+    number: str
+    """The caller-ID number."""
+    muted: bool
+    """Whether nobody hears the caller."""
+    member: int
+    """FreeSWITCH's member id."""
+
+
+Member: TypeAlias = PhoneCaller | tuple[str, str, bool]
+"""A caller, or name, number and mute state of one whose member id is the place in the list."""
 
 SUCCESS: Element = ("returncode", "SUCCESS")
 
@@ -100,8 +114,8 @@ def meeting(room: DemoRoom, callers: Sequence[Member]) -> list[Element]:
     """A meeting in getMeetings and getMeetingInfo, with its web user and its phone callers."""
     attendees = [_attendee("w_demohost", "Demo host", "MODERATOR", "HTML5")] if room.running else []
     attendees += [
-        _attendee(f"v_{member}", label, "DIAL-IN-USER", "DIAL-IN")
-        for member, (label, _, _) in enumerate(callers, 1)
+        _attendee(user_id_of(caller, place), caller[0], "DIAL-IN-USER", "DIAL-IN")
+        for place, caller in enumerate(callers, 1)
     ]
     elements: list[Element] = [
         ("meetingName", room.name),
@@ -158,6 +172,11 @@ def written(element: Element) -> str:
 def now_ms() -> int:
     """The time as BBB writes it."""
     return int(datetime.now(UTC).timestamp() * 1000)
+
+
+def user_id_of(caller: Member, place: int) -> str:
+    """A phone caller's user id, internal and external (ESLEventListener.java)."""
+    return f"v_{caller.member if isinstance(caller, PhoneCaller) else place}"
 
 
 def _attendee(user_id: str, name: str, role: str, client_type: str) -> Element:

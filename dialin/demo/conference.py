@@ -1,51 +1,57 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """A stand-in for the FreeSWITCH of a BBB server: takes SIP legs into voice conferences that mix.
 
-It answers as BBB's profile and dialplan do: who may call and what may be called, 183 before 200,
-which payload type keys are heard on, and whose name is shown. Mixing is left to `mixer`, the
-meetings to `bbb`. Alone, for tests that kill and restart it: `python -m dialin.demo.conference`.
+It answers as BBB's profile and dialplan do, with `config/freeswitch/00_dialin.xml` installed: who
+may call and what may be called, 183 before 200, which keys act, and whose name is shown. What it
+agrees on is left to `freeswitch`, mixing to `mixer`, the meetings to `bbb`. Alone, for tests that
+kill and restart it, see `conference_program`: `python -m dialin.demo.conference`.
 """
 
 from __future__ import annotations
 
-import argparse
 import asyncio
 import re
-import secrets
-import signal
-import sys
 from collections import Counter
 from collections.abc import AsyncIterator, Callable, Sequence
-from contextlib import asynccontextmanager
-from dataclasses import dataclass, field, replace
-from typing import Literal
+from contextlib import asynccontextmanager, suppress
+from dataclasses import dataclass, field
+from enum import StrEnum
 
+from dialin.demo.bbb_answers import PhoneCaller
+from dialin.demo.bound_keys import BOUND, CALLER_CONTROLS, BoundKeys, Wish
 from dialin.demo.callerid import CallerId, Kind, Reading, reading_of
+from dialin.demo.freeswitch import Agreement, Dtmf
 from dialin.demo.mixer_process import MixerLost, MixerProcess, Sounds
 from dialin.errors import PeerError
-from dialin.events import Codec
 from dialin.sip import IncomingLeg, LegGone, Listen, SipEndpoint
-from dialin.wire import sdp
+from dialin.wire.encryption import Encryption
 from dialin.wire.message import Request
-from dialin.wire.sdp import MediaDescription, RemoteMedia, SessionDescription
+from dialin.wire.reason import Q850, ByeReason
 from dialin.wire.uri import SipUri, parse_uri
 
 ROOM = re.compile(r"[0-9]{5,11}")
 """What the dialplan takes for a conference (default/bbb_conference.xml)."""
-KEYS_ON = 101
-"""BBB's profile: `rfc2833-pt 101`."""
-CODECS = (Codec.PCMU, Codec.PCMA, Codec.G722)
-FOREIGN_HOST = "203.0.113.5"
-"""What o= says instead of c=, as FreeSWITCH behind a NAT does."""
 
 UNAUTHORISED = 480
 NOT_A_ROOM = 404
 CALL_REJECTED = 603
 NOT_ACCEPTABLE = 488
-NO_MIXER = 503
+UNAVAILABLE = 503
 
-Dtmf = Literal["info", "rfc2833"]
-"""The profile's `dtmf-type`. BBB's is info: telephone-event is not answered, yet heard on 101."""
+NORMAL_CLEARING = ByeReason(Q850, 16, "NORMAL_CLEARING")
+"""Of a member who is kicked, and of all when a conference ends (conference, mod_conference.c)."""
+SYSTEM_SHUTDOWN = ByeReason("SIP", 701, "SYSTEM_SHUTDOWN")
+"""Of all calls when FreeSWITCH is stopped (switch_core.c, mod_sofia.c); older ones say 501."""
+
+
+class Change(StrEnum):
+    """What happens to a member, as FreeSWITCH tells BBB."""
+
+    JOINED = "joined"
+    LEFT = "left"
+    MUTED = "muted"
+    """Told each time it is asked for, as `mute-member` is, also of one who is muted already."""
+    UNMUTED = "unmuted"
 
 
 @dataclass(slots=True)
@@ -62,35 +68,61 @@ class Member:
     """Who FreeSWITCH says it is."""
     reading: Reading
     """Who BBB takes it for."""
+    muted: bool = False
+    """Whether nobody hears the member."""
+    deaf: bool = False
+    """Whether the member hears nobody; only an old server's keys do that."""
+    volume_keys: int = 0
+    """How often a key has changed a volume; only on an old server."""
     keys: int = 0
     """How many keys came, by telephone event or INFO."""
     pressed: str = field(default="", repr=False)
     """Which keys, where the conference was told to keep them."""
 
 
+@dataclass(frozen=True, slots=True)
+class Manner:
+    """How the server is set up."""
+
+    dtmf: Dtmf = "info"
+    """The profile's `dtmf-type`."""
+    is_authorised: Callable[[str], bool] = lambda _host: True
+    """The dialplan's condition on the caller's address."""
+    keeps_keys: bool = False
+    """Whether `Member.pressed` says which keys came."""
+    binds_keys: bool = True
+    """Whether `*61` and `*60` are bound; without, it is a stock new server, where no key acts."""
+    caller_controls: bool = False
+    """An old server without `conference_controls=none`: keys act at once, and none is bound."""
+    encryption: Encryption = Encryption.OFF
+    """Whether SRTP is taken."""
+
+    @property
+    def bindings(self) -> dict[str, Wish]:
+        """What keys do."""
+        if self.caller_controls:
+            return CALLER_CONTROLS
+        return BOUND if self.binds_keys else {}
+
+
 class Conference:
     """All voice conferences of the stand-in."""
 
-    def __init__(
-        self,
-        mixer: MixerProcess,
-        *,
-        dtmf: Dtmf = "info",
-        is_authorised: Callable[[str], bool] = lambda _host: True,
-        keeps_keys: bool = False,
-    ) -> None:
+    def __init__(self, mixer: MixerProcess, manner: Manner | None = None) -> None:
         self.addresses: tuple[Listen, ...] = ()
         """Where calls are taken."""
         self.refused: Counter[int] = Counter()
         """Calls refused, by status."""
+        self.listeners: list[Callable[[Member, Change], None]] = []
+        """Told of every change of a member, at once."""
         self._mixer = mixer
         self._calls: set[asyncio.Task[None]] = set()
         self._legs: dict[str, IncomingLeg] = {}
-        self._dtmf = dtmf
-        self._is_authorised = is_authorised
-        self._keeps_keys = keeps_keys
+        self._manner = manner or Manner()
         self._members: dict[str, Member] = {}
+        self._keys: dict[str, BoundKeys] = {}
         self._joined = 0
+        self._is_stopped = False
         self._changed = asyncio.Event()
         mixer.on_key = self._key_pressed
 
@@ -101,10 +133,10 @@ class Conference:
         members = self._members.values()
         return tuple(member for member in members if room in (None, member.room))
 
-    def phone_callers(self, room: str) -> list[tuple[str, str, bool]]:
-        """Name, number and mute state of those whom BBB lists as phone callers."""
+    def phone_callers(self, room: str) -> list[PhoneCaller]:
+        """Those whom BBB lists as phone callers: name, number, mute state, member id."""
         return [
-            (member.reading.name, member.caller.number, False)
+            PhoneCaller(member.reading.name, member.caller.number, member.muted, member.number)
             for member in self.members(room)
             if member.reading.kind is Kind.PHONE
         ]
@@ -116,17 +148,57 @@ class Conference:
             await self._changed.wait()
 
     async def listen(self, member: Member, frequencies_hz: Sequence[float]) -> Sounds:
-        """What a member said and heard in the last second. Raises MixerLost."""
+        """What a member said and heard in the last second. Raises MixerLost.
+
+        What a muted member says is listened to as well; the others do not hear it.
+        """
         return await self._mixer.listen(member.leg, frequencies_hz)
 
     async def play_chime(self, room: str, *, plays: bool = True) -> None:
         """A resident of a room, who chimes softly, so that a lone caller hears something."""
         await self._mixer.play_chime(room, plays=plays)
 
+    # What a moderator, a meeting's end and an operator do; who has left takes no harm
+
+    def mute(self, member: Member) -> None:
+        """A moderator mutes a member: nobody hears it from the next frame on."""
+        self._hush(member, is_muted=True, is_deaf=member.deaf)
+
+    def unmute(self, member: Member) -> None:
+        """A moderator unmutes a member."""
+        self._hush(member, is_muted=False, is_deaf=member.deaf)
+
+    def kick(self, member: Member) -> None:
+        """A moderator removes a member: BYE with NORMAL_CLEARING."""
+        self._hang_up(member, NORMAL_CLEARING)
+
     def end(self, room: str) -> None:
         """The meeting is over: whoever is in its conference is hung up on."""
         for member in self.members(room):
-            self._legs[member.leg].hang_up()
+            self.kick(member)
+
+    def shut_down(self, reason: ByeReason = SYSTEM_SHUTDOWN) -> None:
+        """FreeSWITCH is stopped: all calls are ended, and no new ones are taken."""
+        self._is_stopped = True
+        for member in self.members():
+            self._hang_up(member, reason)
+
+    def _hang_up(self, member: Member, reason: ByeReason) -> None:
+        if leg := self._legs.get(member.leg):
+            leg.hang_up(reason)
+
+    def _hush(self, member: Member, *, is_muted: bool, is_deaf: bool) -> None:
+        if self._members.get(member.leg) is not member:
+            return
+        with suppress(MixerLost):
+            self._mixer.hush(member.leg, is_muted=is_muted, is_deaf=is_deaf)
+        member.muted, member.deaf = is_muted, is_deaf
+        self._tell(member, Change.MUTED if is_muted else Change.UNMUTED)
+
+    def _tell(self, member: Member, change: Change) -> None:
+        for listener in self.listeners:
+            listener(member, change)
+        self._changed.set()
 
     # Calls
 
@@ -149,7 +221,9 @@ class Conference:
         await asyncio.gather(*self._calls)
 
     def _refusal(self, leg: IncomingLeg) -> int | None:
-        if not self._is_authorised(leg.flow.host):
+        if self._is_stopped:
+            return UNAVAILABLE
+        if not self._manner.is_authorised(leg.flow.host):
             return UNAUTHORISED
         if not ROOM.fullmatch(room_called(leg.request)):
             return NOT_A_ROOM
@@ -162,65 +236,119 @@ class Conference:
 
     async def _serve(self, leg: IncomingLeg) -> None:
         """One call, from the INVITE to its end."""
+        manner = self._manner
         try:
             port = await self._mixer.open(leg.id, leg.local_host)
+            agreed = Agreement(leg.local_host, port, dtmf=manner.dtmf, encryption=manner.encryption)
+            moved = _attend(leg, agreed)
             if leg.offer is None:
-                await self._offer(leg, port)
+                await self._offer(leg, agreed)
             else:
-                await self._answer(leg, port, leg.offer)
-            await asyncio.wait((leg.ended, self._mixer.lost), return_when=asyncio.FIRST_COMPLETED)
+                await self._answer(leg, agreed, leg.offer)
+            await self._stay(leg, agreed, moved)
         except LegGone:
             pass  # it ended before it began
         except MixerLost:
-            self._refuse(leg, NO_MIXER)
+            self._refuse(leg, UNAVAILABLE)
         except PeerError:
             self._refuse(leg, NOT_ACCEPTABLE)
         finally:
-            self._members.pop(leg.id, None)
-            self._legs.pop(leg.id, None)
-            self._changed.set()
-            leg.hang_up()
+            self._forget_member(leg.id)
+            leg.hang_up(NORMAL_CLEARING)
             await self._mixer.leave(leg.id)
 
-    async def _answer(self, leg: IncomingLeg, port: int, offer: bytes) -> None:
+    def _forget_member(self, leg: str) -> None:
+        self._legs.pop(leg, None)
+        self._keys.pop(leg, None)
+        member = self._members.pop(leg, None)
+        if member is not None:
+            self._tell(member, Change.LEFT)
+
+    async def _stay(self, leg: IncomingLeg, agreed: Agreement, moved: asyncio.Event) -> None:
+        """Until the call ends, or the mixer does."""
+        async with asyncio.TaskGroup() as tasks:
+            following = tasks.create_task(self._follow(leg, agreed, moved))
+            await asyncio.wait((leg.ended, self._mixer.lost), return_when=asyncio.FIRST_COMPLETED)
+            following.cancel()
+
+    async def _follow(self, leg: IncomingLeg, agreed: Agreement, moved: asyncio.Event) -> None:
+        """Send to wherever the caller's side wants the audio by now."""
+        with suppress(MixerLost):
+            while True:
+                await moved.wait()
+                moved.clear()
+                await self._seat(leg, agreed)
+
+    async def _answer(self, leg: IncomingLeg, agreed: Agreement, offer: bytes) -> None:
         """183 with SDP, then 200, as `start_dtmf` in the dialplan has it; audio flows by then."""
-        offered = SessionDescription.parse(offer)
-        if self._dtmf == "info":
-            offered = without_telephone_events(offered)
-        answer, remote = sdp.answer(offered, _local_media(leg, port), CODECS)
-        body = bytes(as_freeswitch(answer))
+        body = agreed.answer(offer)
         leg.progress(body)
-        await self._join(leg, remote)
+        await self._join(leg, agreed)
         await leg.answer(body, headers=_identity(leg))
 
-    async def _offer(self, leg: IncomingLeg, port: int) -> None:
+    async def _offer(self, leg: IncomingLeg, agreed: Agreement) -> None:
         """An INVITE without SDP gets our offer in the 200; the answer comes with the ACK."""
-        offer = sdp.offer(_local_media(leg, port), CODECS, telephone_event=KEYS_ON)
-        answer = await leg.answer(bytes(as_freeswitch(offer)), headers=_identity(leg))
-        await self._join(leg, sdp.accept_answer(offer, SessionDescription.parse(answer or b"")))
+        answer = await leg.answer(agreed.offer(), headers=_identity(leg))
+        agreed.accept(answer or b"")
+        await self._join(leg, agreed)
 
-    async def _join(self, leg: IncomingLeg, remote: RemoteMedia) -> None:
-        keys_on = KEYS_ON if self._dtmf == "info" else remote.telephone_event
+    async def _join(self, leg: IncomingLeg, agreed: Agreement) -> None:
         room = room_called(leg.request)
         caller = CallerId.of(leg.request)
         self._joined += 1
-        self._legs[leg.id] = leg
-        self._members[leg.id] = Member(leg.id, self._joined, room, caller, reading_of(caller.name))
+        member = Member(leg.id, self._joined, room, caller, reading_of(caller.name))
+        self._legs[leg.id], self._members[leg.id] = leg, member
+        self._keys[leg.id] = BoundKeys(self._manner.bindings)
         leg.on_info_digit = lambda key: self._key_pressed(leg.id, key)
-        await self._mixer.join(leg.id, room, remote, keys_on)
-        self._changed.set()
+        await self._seat(leg, agreed)
+        self._tell(member, Change.JOINED)
+
+    async def _seat(self, leg: IncomingLeg, agreed: Agreement) -> None:
+        room = room_called(leg.request)
+        await self._mixer.join(leg.id, room, agreed.remote, agreed.keys_on)
 
     def _key_pressed(self, leg: str, key: str) -> None:
         """FreeSWITCH hears keys by telephone event and by INFO: by both, they count twice."""
         member = self._members.get(leg)
-        if member is not None:
-            member.keys += 1
-            member.pressed += key if self._keeps_keys else ""
-            self._changed.set()
+        if member is None:
+            return
+        member.keys += 1
+        member.pressed += key if self._manner.keeps_keys else ""
+        match self._keys[leg].press(key, asyncio.get_running_loop().time()):
+            case Wish.MUTE:
+                self.mute(member)
+            case Wish.UNMUTE:
+                self.unmute(member)
+            case Wish.TOGGLE_MUTE:
+                self._hush(member, is_muted=not member.muted, is_deaf=member.deaf)
+            case Wish.TOGGLE_DEAF:
+                self._hush(member, is_muted=not member.deaf, is_deaf=not member.deaf)
+            case Wish.VOLUME:
+                member.volume_keys += 1
+        self._changed.set()
 
 
-def _local_media(leg: IncomingLeg, port: int) -> sdp.LocalMedia:
-    return sdp.LocalMedia(leg.local_host, port, secrets.randbits(31), 1)
+def _attend(leg: IncomingLeg, agreed: Agreement) -> asyncio.Event:
+    """Answer re-INVITEs and UPDATEs; the event is set when one has changed what is agreed."""
+    moved = asyncio.Event()
+
+    def reoffered(offer: bytes | None) -> bytes | None:
+        if offer is None:
+            return agreed.offer()
+        try:
+            answer = agreed.answer(offer)
+        except PeerError:
+            return None
+        moved.set()
+        return answer
+
+    def reanswered(answer: bytes) -> None:
+        with suppress(PeerError):
+            agreed.accept(answer)
+            moved.set()
+
+    leg.on_reoffer, leg.on_reanswer = reoffered, reanswered
+    return moved
 
 
 def _identity(leg: IncomingLeg) -> list[tuple[str, str]]:
@@ -235,37 +363,6 @@ def room_called(invite: Request) -> str:
     return uri.user or "" if isinstance(uri, SipUri) else ""
 
 
-def without_telephone_events(offered: SessionDescription) -> SessionDescription:
-    """What BBB's profile sees of an offer: no telephone-event that it could answer."""
-    return replace(offered, media=tuple(map(_without_telephone_events, offered.media)))
-
-
-def _without_telephone_events(media: MediaDescription) -> MediaDescription:
-    kept = tuple(
-        (name, value)
-        for name, value in media.attributes
-        if name != "rtpmap" or "telephone-event" not in (value or "").lower()
-    )
-    return replace(media, attributes=kept)
-
-
-def as_freeswitch(description: SessionDescription) -> SessionDescription:
-    """The same media in FreeSWITCH's manner: another address in o=, and a=rtcp."""
-    fields = description.origin.split()
-    media = tuple(
-        replace(line, attributes=(*line.attributes, ("rtcp", str(line.port))))
-        if line.port
-        else line
-        for line in description.media
-    )
-    return replace(
-        description,
-        origin=f"FreeSWITCH {fields[1]} {fields[2]} IN IP4 {FOREIGN_HOST}",
-        session_name="FreeSWITCH",
-        media=media,
-    )
-
-
 @asynccontextmanager
 async def open_conference(
     listen: Sequence[Listen],
@@ -273,12 +370,17 @@ async def open_conference(
     dtmf: Dtmf = "info",
     is_authorised: Callable[[str], bool] = lambda _host: True,
     keeps_keys: bool = False,
+    binds_keys: bool = True,
+    caller_controls: bool = False,
+    encryption: Encryption = Encryption.OFF,
 ) -> AsyncIterator[Conference]:
-    """A conference that takes calls while it is open. Ending it ends its calls by BYE."""
+    """A conference that takes calls while it is open; the arguments are those of Manner.
+
+    Ending it ends its calls by BYE.
+    """
+    manner = Manner(dtmf, is_authorised, keeps_keys, binds_keys, caller_controls, encryption)
     async with await MixerProcess.start() as mixer:
-        conference = Conference(
-            mixer, dtmf=dtmf, is_authorised=is_authorised, keeps_keys=keeps_keys
-        )
+        conference = Conference(mixer, manner)
         endpoint = await SipEndpoint.open(
             listen,
             allow_source=lambda _host: True,
@@ -293,30 +395,7 @@ async def open_conference(
             await conference.settled()
 
 
-async def _serve_alone(listen: Sequence[Listen], dtmf: Dtmf, chimes: Sequence[str]) -> None:
-    stopped = asyncio.Event()
-    for number in (signal.SIGINT, signal.SIGTERM):
-        asyncio.get_running_loop().add_signal_handler(number, stopped.set)
-    async with open_conference(listen, dtmf=dtmf) as conference:
-        for room in chimes:
-            await conference.play_chime(room)
-        for address in conference.addresses:
-            sys.stdout.write(f"{address.transport} {address.host} {address.port}\n")
-        sys.stdout.flush()
-        await stopped.wait()
-
-
-def main(arguments: Sequence[str] | None = None) -> None:
-    """Run until SIGTERM or SIGINT; says on standard output where it listens."""
-    parser = argparse.ArgumentParser(prog="python -m dialin.demo.conference")
-    parser.add_argument("--sip", default="127.0.0.1:5080", metavar="HOST:PORT")
-    parser.add_argument("--dtmf", choices=("info", "rfc2833"), default="info")
-    parser.add_argument("--chime", action="append", default=[], metavar="ROOM")
-    options = parser.parse_args(arguments)
-    host, _, port = options.sip.rpartition(":")
-    listen = [Listen(transport, host.strip("[]"), int(port)) for transport in ("UDP", "TCP")]
-    asyncio.run(_serve_alone(listen, options.dtmf, options.chime))
-
-
 if __name__ == "__main__":
+    from dialin.demo.conference_program import main
+
     main()

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The mixing process: one UDP socket a member, one tick every 20 ms, commands over a socket pair.
+"""The mixing process: two UDP ports a member, a tick every 20 ms, commands over a socket pair.
 
 Run as `python -m dialin.demo.mixer FD` by `mixer_process`. It ends when the other end of the pair
 closes. How frames are mixed is in `mixing`; who may join which room is left to `conference`.
@@ -7,7 +7,10 @@ closes. How frames are mixed is in `mixing`; who may join which room is left to 
 
 from __future__ import annotations
 
+import base64
+import errno
 import math
+import os
 import secrets
 import select
 import signal
@@ -16,6 +19,7 @@ import sys
 import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import suppress
 
 from dialin.demo.mixer_messages import (
     MAX_MESSAGE_BYTES,
@@ -24,6 +28,7 @@ from dialin.demo.mixer_messages import (
     Done,
     Failed,
     Heard,
+    Hush,
     Join,
     Key,
     Leave,
@@ -35,10 +40,13 @@ from dialin.demo.mixer_messages import (
     decode,
     encode,
 )
+from dialin.demo.mixer_rtcp import Rtcp
 from dialin.demo.mixing import FRAME, Chime, Intake, Law, law_of, mix
 from dialin.events import Codec
+from dialin.media.srtp import LegSrtp
 from dialin.wire import rtp, tone
 from dialin.wire.dtmf import EventDigits
+from dialin.wire.sdes import SrtpKeys, Suite
 
 TICK_S = 0.02
 MOST_TICKS = 5
@@ -46,6 +54,8 @@ MOST_TICKS = 5
 MEMORY_FRAMES = 50
 """One second of what each member said and heard."""
 DATAGRAM_BYTES = 2048
+PAIRS_TRIED = 50
+"""How often a free port with another free one beside it is looked for."""
 
 
 class Metronome:
@@ -68,10 +78,17 @@ class Metronome:
 
 
 class Member:
-    """One member: its socket, its stream each way, and a second of memory."""
+    """One member: its ports, its stream each way, and a second of memory."""
 
-    def __init__(self, bound: socket.socket) -> None:
+    def __init__(self, bound: socket.socket, beside: socket.socket) -> None:
         self.socket = bound
+        self.srtp = LegSrtp()
+        """Of both directions."""
+        self.rtcp = Rtcp(beside, self.srtp)
+        self.is_muted = False
+        """Whether nobody hears it."""
+        self.is_deaf = False
+        """Whether it hears nobody."""
         self.seat: Join | None = None
         """What was asked for; None before the member has joined."""
         self.law = law_of(Codec.PCMU)
@@ -86,16 +103,28 @@ class Member:
         self._ssrc = secrets.randbits(32)
         self._sequence = secrets.randbits(16)
         self._timestamp = secrets.randbits(32)
+        self._packets = 0
 
-    def join(self, seat: Join) -> None:
-        """Send to, and listen to, the far end that the seat names."""
+    def join(self, seat: Join, now: float) -> None:
+        """Send to, and listen to, the far end that the seat names, be it another than before."""
+        if self.seat is None or seat.codec != self.seat.codec:
+            self.law = law_of(Codec(seat.codec))
         self.seat = seat
-        self.law = law_of(Codec(seat.codec))
         self._far_end = (seat.host, seat.port)
         self._payload_type = seat.payload_type
+        sends_anew, _ = self.srtp.tune(_keys_of(seat))
+        if sends_anew and self._packets:  # RFC 3711 §3.3.1: the rollover counter begins with it
+            self._ssrc, self._sequence = secrets.randbits(32), secrets.randbits(15)
+        self.rtcp.begin((seat.host, seat.rtcp_port), now)
+
+    def close(self) -> None:
+        """Give the ports up."""
+        self.socket.close()
+        self.rtcp.socket.close()
 
     def receive(self, now: float) -> Iterator[str]:
         """Take all that has arrived; gives the keys in it."""
+        self.rtcp.receive(now)
         while True:
             try:
                 packet, source = self.socket.recvfrom(DATAGRAM_BYTES)
@@ -109,11 +138,17 @@ class Member:
         """Take one datagram; returns a key when it brings one."""
         seat = self.seat
         if seat is None or source != self._far_end:
-            return None  # RTCP from the port beside it, or nobody we know
+            return None  # nobody we know
+        opened = self.srtp.unprotect(memoryview(packet))
+        packet = b"" if opened is None else bytes(opened)
         try:
             header = rtp.parse(packet)
             payload = packet[header.payload_offset :][: header.payload_length]
-            if header.payload_type == seat.telephone_event:
+            is_event = header.payload_type == seat.telephone_event
+            self.rtcp.tracker.receive(
+                header.ssrc, header.sequence, header.timestamp, now, is_event=is_event
+            )
+            if is_event:
                 return self._digits.feed(header.ssrc, header.timestamp, header.marker, payload, now)
         except rtp.MalformedPacket:
             return None
@@ -131,13 +166,15 @@ class Member:
         return True
 
     def say(self) -> bytes:
-        """The member's frame for this tick."""
+        """The member's frame for this tick, as the others hear it."""
         frame = self.intake.take() or self.law.silence
         self.said.append(frame)
-        return frame
+        return self.law.silence if self.is_muted else frame
 
-    def hear(self, frame: bytes) -> None:
-        """Send the member what it hears in this tick."""
+    def hear(self, frame: bytes, now: float) -> None:
+        """Send the member what it hears in this tick, and a report if it is time."""
+        if self.is_deaf:
+            frame = self.law.silence
         self.heard.append(frame)
         rtp.pack_header_into(
             self._packet, self._payload_type, False, self._sequence, self._timestamp, self._ssrc
@@ -145,17 +182,19 @@ class Member:
         self._packet[rtp.HEADER_BYTES :] = frame
         self._sequence = rtp.uint16_add(self._sequence, 1)
         self._timestamp = rtp.uint32_add(self._timestamp, FRAME)
-        try:
-            self.socket.sendto(self._packet, self._far_end)
-        except OSError:
-            return  # a full buffer, or a far end that cannot be reached: RTP does not repeat
+        self._packets += 1
+        packet = self.srtp.protect(bytes(self._packet))
+        with suppress(OSError):  # a full buffer, or a far end that cannot be reached: RTP is lost
+            if packet is not None:
+                self.socket.sendto(packet, self._far_end)
+        self.rtcp.report(self._ssrc, self._timestamp, self._packets, FRAME * self._packets, now)
 
     def sounds(self, frequencies_hz: Iterable[float]) -> Heard:
         """What was said and heard of late."""
         wanted = list(frequencies_hz)
         said_level, said = _analysed(self.law.codec, self.said, wanted)
         heard_level, heard = _analysed(self.law.codec, self.heard, wanted)
-        return Heard(said_level, said, heard_level, heard)
+        return Heard(said_level, said, heard_level, heard, self.rtcp.reports)
 
 
 def _analysed(
@@ -167,16 +206,35 @@ def _analysed(
     return math.sqrt(tone.mean_square(samples)), amplitudes
 
 
-def _bound(host: str) -> socket.socket:
-    """A UDP socket on a free port of an address."""
+def _keys_of(seat: Join) -> SrtpKeys | None:
+    if seat.srtp is None:
+        return None
+    send_key, receive_key = (
+        base64.b64decode(seat.srtp[name]) for name in ("send_key", "receive_key")
+    )
+    return SrtpKeys(Suite(seat.srtp["suite"]), send_key, receive_key)
+
+
+def _bound(host: str, port: int = 0) -> socket.socket:
+    """A UDP socket on a port of an address; 0 is any free one."""
     made = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET, socket.SOCK_DGRAM)
     try:
         made.setblocking(False)
-        made.bind((host, 0))
+        made.bind((host, port))
     except OSError:
         made.close()
         raise
     return made
+
+
+def _bound_pair(host: str) -> tuple[socket.socket, socket.socket]:
+    """Two UDP sockets on ports beside each other, for RTP and RTCP. Raises OSError."""
+    for _ in range(PAIRS_TRIED):
+        first = _bound(host)
+        with suppress(OSError, OverflowError):
+            return first, _bound(host, first.getsockname()[1] + 1)
+        first.close()
+    raise OSError(errno.EADDRINUSE, os.strerror(errno.EADDRINUSE))
 
 
 class Mixer:
@@ -201,7 +259,7 @@ class Mixer:
                     self.tick()
         finally:
             for member in self._members.values():
-                member.socket.close()
+                member.close()
 
     def tick(self) -> None:
         """Take what has arrived, and mix 20 ms of every room."""
@@ -215,7 +273,7 @@ class Mixer:
             chime = self._chimes.get(room)
             extra = chime.next_frame() if chime else None
             for member, frame in mix(frames, [extra] if extra else []).items():
-                member.hear(frame)
+                member.hear(frame, self._clock())
 
     def carry_out(self, command: Command) -> Answer:
         """Do what the conference asks for."""
@@ -229,7 +287,10 @@ class Mixer:
             case Play(room=room):
                 self._chimes.pop(room, None)
             case Join(member=name) if name in self._members:
-                self._members[name].join(command)
+                self._members[name].join(command, self._clock())
+            case Hush(member=name) if name in self._members:
+                member = self._members[name]
+                member.is_muted, member.is_deaf = command.is_muted, command.is_deaf
             case Listen(member=name, frequencies_hz=wanted) if name in self._members:
                 return self._members[name].sounds(wanted)
             case _:
@@ -239,7 +300,7 @@ class Mixer:
     def _open(self, name: str, host: str) -> Answer:
         self._leave(name)
         try:
-            member = Member(_bound(host))
+            member = Member(*_bound_pair(host))
         except OSError as error:
             return Failed(f"no port at the address asked for: {error.strerror}")
         self._members[name] = member
@@ -248,7 +309,7 @@ class Mixer:
     def _leave(self, name: str) -> None:
         member = self._members.pop(name, None)
         if member is not None:
-            member.socket.close()
+            member.close()
 
     def _obey(self) -> bool:
         """Take one command; False when there will be no more."""

@@ -41,6 +41,22 @@ class Join:
     """Of the codec."""
     telephone_event: int
     """The payload type on which keys are heard; -1 for none."""
+    rtcp_port: int = 0
+    """Where the member's reports go, and must come from; 0 for nowhere."""
+    srtp: dict[str, str] | None = field(default=None, repr=False)
+    """SECRET. `suite`, and `send_key` and `receive_key` in Base64; None for RTP in the clear."""
+
+
+@dataclass(frozen=True, slots=True)
+class Hush:
+    """Let what a member says, or what it would hear, not pass. Answer: Done."""
+
+    member: str
+    """Joined or not."""
+    is_muted: bool
+    """Whether nobody hears the member; what it says is listened to all the same."""
+    is_deaf: bool
+    """Whether the member hears silence."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,6 +112,8 @@ class Heard:
     """Root mean square of what was sent to the member."""
     heard: list[float]
     """The tones in it."""
+    reports: int
+    """RTCP reports that the member has sent since it joined."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,13 +134,13 @@ class Key:
     """One of 0-9, *, #, A-D; never logged."""
 
 
-Command = Open | Join | Leave | Listen | Play
+Command = Open | Join | Hush | Leave | Listen | Play
 Answer = Opened | Done | Heard | Failed
 Message = Command | Answer | Key
 
 _KINDS = {
     kind.__name__: kind
-    for kind in (Open, Join, Leave, Listen, Play, Opened, Done, Heard, Failed, Key)
+    for kind in (Open, Join, Hush, Leave, Listen, Play, Opened, Done, Heard, Failed, Key)
 }
 
 

@@ -7,6 +7,7 @@ What the process does with a command is in `mixer`; who gives them is `conferenc
 from __future__ import annotations
 
 import asyncio
+import base64
 import socket
 import sys
 from collections.abc import Callable, Sequence
@@ -21,6 +22,7 @@ from dialin.demo.mixer_messages import (
     Done,
     Failed,
     Heard,
+    Hush,
     Join,
     Key,
     Leave,
@@ -33,6 +35,7 @@ from dialin.demo.mixer_messages import (
     encode,
 )
 from dialin.errors import DialinError
+from dialin.wire.sdes import SrtpKeys
 from dialin.wire.sdp import RemoteMedia
 
 Expected = TypeVar("Expected", Opened, Done, Heard)
@@ -69,6 +72,8 @@ class Sounds:
     """From the member."""
     heard: Sound
     """To the member."""
+    reports: int = 0
+    """RTCP reports that the member has sent since it joined."""
 
 
 class MixerProcess:
@@ -141,8 +146,22 @@ class MixerProcess:
             codec=remote.codec.value,
             payload_type=remote.payload_type,
             telephone_event=-1 if telephone_event is None else telephone_event,
+            rtcp_port=remote.rtcp_port,
+            srtp=_as_text(remote.srtp),
         )
         await self._ask(seat, Done)
+
+    def hush(self, member: str, *, is_muted: bool, is_deaf: bool = False) -> None:
+        """Let nobody hear a member, or it nobody; not waited for. One who has left takes no harm.
+
+        Raises MixerLost.
+        """
+        if self.lost.done():
+            raise MixerLost("the mixer is gone")
+        try:
+            self._control.send(encode(0, Hush(member, is_muted, is_deaf)))
+        except OSError as error:
+            raise MixerLost("the mixer does not read") from error
 
     async def leave(self, member: str) -> None:
         """Forget a member. Nobody minds when it, or the process, is gone already."""
@@ -159,6 +178,7 @@ class MixerProcess:
         return Sounds(
             Sound(answer.said_level, dict(zip(frequencies_hz, answer.said, strict=True))),
             Sound(answer.heard_level, dict(zip(frequencies_hz, answer.heard, strict=True))),
+            answer.reports,
         )
 
     async def _ask(self, command: Command, expected: type[Expected]) -> Expected:
@@ -203,3 +223,13 @@ class MixerProcess:
         for answer in self._pending.values():
             if not answer.done():
                 answer.set_result(Failed("the mixer is gone"))
+
+
+def _as_text(keys: SrtpKeys | None) -> dict[str, str] | None:
+    if keys is None:
+        return None
+    return {
+        "suite": keys.suite.value,
+        "send_key": base64.b64encode(keys.send_key).decode(),
+        "receive_key": base64.b64encode(keys.receive_key).decode(),
+    }

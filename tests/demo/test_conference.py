@@ -4,118 +4,33 @@
 from __future__ import annotations
 
 import asyncio
-import io
 import os
-import re
 import shutil
 import signal
 import socket
-import sys
-from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from dialin.demo import conference as conference_module
 from dialin.demo.callerid import Kind
-from dialin.demo.conference import (
-    Conference,
-    Dtmf,
-    as_freeswitch,
-    main,
-    open_conference,
-    without_telephone_events,
-)
+from dialin.demo.conference import Conference, open_conference
+from dialin.demo.freeswitch import Dtmf
 from dialin.events import Codec
-from dialin.sip import LegGone, Listen, OutgoingLeg, Refused, SipEndpoint
-from dialin.wire import sdp
-from dialin.wire.flow import Flow
-from dialin.wire.sdp import LocalMedia, RemoteMedia, SessionDescription
+from dialin.sip import LegGone, Refused
+from tests.demo.callers import (
+    LABEL,
+    LOOPBACK,
+    OTHER_ROOM,
+    PSEUDONYM,
+    ROOM,
+    WAIT_S,
+    Caller,
+    calling,
+    open_caller_endpoint,
+    way_to,
+)
 from tests.fakes.tone_phone import TonePhone
-
-ROOM, OTHER_ROOM = "72013", "123456789"
-LOOPBACK = [Listen("UDP", "127.0.0.1", 0)]
-LABEL, PSEUDONYM = "xxx-xxx-0594", "700100200300400"
-WAIT_S = 10.0
-
-
-class Caller:
-    """A SIP endpoint that calls the conference."""
-
-    def __init__(self, endpoint: SipEndpoint, flow: Flow) -> None:
-        self.endpoint = endpoint
-        self.flow = flow
-
-    async def invite(
-        self,
-        phone: TonePhone,
-        room: str = ROOM,
-        *,
-        display: str = LABEL,
-        user: str = PSEUDONYM,
-        headers: Sequence[tuple[str, str]] = (),
-        telephone_event: int = 101,
-    ) -> tuple[OutgoingLeg, SessionDescription]:
-        """Send an INVITE with a phone's end of the audio."""
-        local = LocalMedia(phone.host, phone.port, 1, 1)
-        offer = sdp.offer(local, [phone.codec], telephone_event=telephone_event)
-        leg = await self.endpoint.invite(
-            f"sip:{room}@{self.flow.host}:{self.flow.port}",
-            self.flow,
-            from_display=display,
-            from_user=user,
-            offer=bytes(offer),
-            headers=headers,
-        )
-        return leg, offer
-
-    async def join(
-        self,
-        phone: TonePhone,
-        room: str = ROOM,
-        *,
-        display: str = LABEL,
-        telephone_event: int = 101,
-    ) -> tuple[OutgoingLeg, RemoteMedia]:
-        """Be in a room and talk."""
-        leg, offer = await self.invite(
-            phone, room, display=display, telephone_event=telephone_event
-        )
-        answer = SessionDescription.parse(await leg.answered())
-        remote = sdp.accept_answer(offer, answer)
-        phone.talk_to(remote.host, remote.rtp_port)
-        return leg, remote
-
-
-async def open_caller_endpoint() -> SipEndpoint:
-    return await SipEndpoint.open(
-        LOOPBACK, allow_source=lambda _host: True, on_call=lambda leg: leg.reject(404)
-    )
-
-
-def way_to(conference: Conference) -> Flow:
-    to = conference.addresses[0]
-    return Flow(to.transport, to.host, to.port)
-
-
-@asynccontextmanager
-async def calling(conference: Conference) -> AsyncIterator[Caller]:
-    async with await open_caller_endpoint() as endpoint:
-        yield Caller(endpoint, way_to(conference))
-
-
-@pytest.fixture
-async def conference() -> AsyncIterator[Conference]:
-    async with asyncio.timeout(30), open_conference(LOOPBACK, keeps_keys=True) as running:
-        yield running
-
-
-@pytest.fixture
-async def caller(conference: Conference) -> AsyncIterator[Caller]:
-    async with calling(conference) as made:
-        yield made
 
 
 class TestWhoHearsWhom:
@@ -190,7 +105,7 @@ class TestWhoIsShown:
             (member,) = conference.members()
             assert (member.caller.name, member.caller.number) == (LABEL, PSEUDONYM)
             assert (member.number, member.reading.kind) == (1, Kind.PHONE)
-            assert conference.phone_callers(ROOM) == [(LABEL, PSEUDONYM, False)]
+            assert conference.phone_callers(ROOM) == [(LABEL, PSEUDONYM, False, 1)]
             assert conference.phone_callers(OTHER_ROOM) == []
 
     @pytest.mark.parametrize(
@@ -211,7 +126,7 @@ class TestWhoIsShown:
             leg, _ = await caller.invite(phone, headers=headers)
             await leg.answered()
             await conference.until(lambda seen: bool(seen.members()))
-            assert conference.phone_callers(ROOM) == [("Ann", number, False)]
+            assert conference.phone_callers(ROOM) == [("Ann", number, False, 1)]
 
     @pytest.mark.parametrize(
         ("display", "kind"),
@@ -302,7 +217,7 @@ class TestWhoGetsIn:
             calling(conference) as caller,
             TonePhone(450) as phone,
         ):
-            monkeypatch.setattr(conference_module, "as_freeswitch", lambda _: 1 // 0)
+            monkeypatch.setattr(conference_module, "Agreement", lambda *_, **__: 1 // 0)
             leg, _ = await caller.invite(phone)
             with pytest.raises(Refused):
                 await leg.answered()
@@ -365,98 +280,6 @@ class TestKeys:
     async def test_a_key_of_somebody_who_left_is_nobodys(self, conference: Conference) -> None:
         conference._key_pressed("gone", "5")
         assert conference.members() == ()
-
-
-class TestSdp:
-    ANSWER = sdp.offer(LocalMedia("192.0.2.1", 16500, 7, 1), [Codec.PCMU])
-
-    def test_o_names_another_address_than_c_and_rtcp_is_announced(self) -> None:
-        text = bytes(as_freeswitch(self.ANSWER)).decode()
-        assert "o=FreeSWITCH 7 1 IN IP4 203.0.113.5\r\n" in text
-        assert "c=IN IP4 192.0.2.1\r\n" in text
-        assert "a=rtcp:16500\r\n" in text
-
-    def test_a_refused_line_stays_as_it_is(self) -> None:
-        refused = replace(self.ANSWER, media=(replace(self.ANSWER.media[0], port=0),))
-        assert as_freeswitch(refused).media == refused.media
-
-    def test_telephone_events_disappear_from_an_offer(self) -> None:
-        kept = without_telephone_events(self.ANSWER).media[0]
-        assert kept.rtpmap("101") is None
-        assert kept.rtpmap("0") is not None
-        assert kept.direction == "sendrecv"
-
-
-@asynccontextmanager
-async def alone(*arguments: str) -> AsyncIterator[tuple[asyncio.subprocess.Process, Flow]]:
-    """The conference as a process of its own, and the way to it."""
-    process = await asyncio.create_subprocess_exec(
-        sys.executable,
-        "-m",
-        "dialin.demo.conference",
-        "--sip",
-        "127.0.0.1:0",
-        *arguments,
-        stdout=asyncio.subprocess.PIPE,
-    )
-    try:
-        assert process.stdout is not None
-        async with asyncio.timeout(WAIT_S):
-            transport, host, port = (await process.stdout.readline()).decode().split()
-        yield process, Flow(transport, host, int(port))
-    finally:
-        if process.returncode is None:
-            process.terminate()
-        await process.communicate()
-
-
-class TestProgram:
-    async def test_it_can_be_killed_and_started_again(self) -> None:
-        async with (
-            await open_caller_endpoint() as endpoint,
-            TonePhone(450) as ann,
-            TonePhone(700) as bob,
-        ):
-            async with alone() as (process, flow):
-                await Caller(endpoint, flow).join(ann)
-                process.kill()
-                await process.wait()
-            async with alone("--chime", ROOM) as (process, flow):
-                await Caller(endpoint, flow).join(bob)
-                async with asyncio.timeout(WAIT_S):
-                    while not any(abs(sample) > 500 for sample in await bob.hear()):
-                        pass
-                process.terminate()
-                assert await process.wait() == 0
-
-    async def test_it_says_where_it_listens_and_ends_on_a_signal(
-        self, monkeypatch: pytest.MonkeyPatch
-    ) -> None:
-        class Terminal(io.StringIO):
-            def flush(self) -> None:
-                os.kill(os.getpid(), signal.SIGTERM)
-
-        terminal = Terminal()
-        monkeypatch.setattr(sys, "stdout", terminal)
-        async with asyncio.timeout(WAIT_S):
-            await conference_module._serve_alone(LOOPBACK, "info", [ROOM])
-        assert re.fullmatch(r"UDP 127\.0\.0\.1 [0-9]+\n", terminal.getvalue())
-
-    def test_the_command_line(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        seen: list[object] = []
-
-        async def note(listen: Sequence[Listen], dtmf: Dtmf, chimes: Sequence[str]) -> None:
-            seen.extend([*listen, dtmf, *chimes])
-
-        monkeypatch.setattr(conference_module, "_serve_alone", note)
-        main(["--sip", "[::1]:5080", "--dtmf", "rfc2833", "--chime", "1", "--chime", "2"])
-        assert seen == [
-            Listen("UDP", "::1", 5080),
-            Listen("TCP", "::1", 5080),
-            "rfc2833",
-            "1",
-            "2",
-        ]
 
 
 SCENARIO = """<?xml version="1.0" encoding="us-ascii"?>

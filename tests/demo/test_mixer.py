@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import base64
 import signal
 import socket
 import threading
@@ -12,13 +13,15 @@ from itertools import pairwise
 
 import pytest
 
-from dialin.demo.mixer import MEMORY_FRAMES, MOST_TICKS, TICK_S, Metronome, Mixer, main
+from dialin.demo import mixer as mixer_module
+from dialin.demo.mixer import MEMORY_FRAMES, MOST_TICKS, TICK_S, Member, Metronome, Mixer, main
 from dialin.demo.mixer_messages import (
     Answer,
     Command,
     Done,
     Failed,
     Heard,
+    Hush,
     Join,
     Key,
     Leave,
@@ -32,7 +35,7 @@ from dialin.demo.mixer_messages import (
 )
 from dialin.demo.mixing import FRAME, law_of
 from dialin.events import Codec
-from dialin.wire import rtp, tone
+from dialin.wire import rtcp, rtp, tone
 from dialin.wire.dtmf import event_packets
 
 WAIT_S = 10.0
@@ -226,7 +229,12 @@ class TestMembers:
         assert any(phones[0].receive()[1] == ULAW.silence for _ in range(150))
 
     @pytest.mark.parametrize(
-        "command", [Listen("x", [440]), Join("x", "1", "127.0.0.1", 9, "PCMU", 0, 101)]
+        "command",
+        [
+            Listen("x", [440]),
+            Join("x", "1", "127.0.0.1", 9, "PCMU", 0, 101),
+            Hush("x", True, False),
+        ],
     )
     def test_a_member_that_is_not_there(self, bench: Bench, command: Command) -> None:
         assert bench.ask(command) == Failed("no such member")
@@ -375,7 +383,8 @@ class TestMessages:
             Play("1", True),
             Opened(5),
             Done(),
-            Heard(1.0, [2.0], 3.0, [4.0]),
+            Hush("a", True, False),
+            Heard(1.0, [2.0], 3.0, [4.0], 5),
             Failed("x"),
             Key("a", "5"),
         ],
@@ -385,3 +394,124 @@ class TestMessages:
 
     def test_a_key_does_not_show(self) -> None:
         assert "5" not in repr(Key("a", "5"))
+
+
+class TestHushed:
+    def test_who_is_deaf_hears_silence_and_who_is_muted_is_not_heard(self, still: Mixer) -> None:
+        still.carry_out(Open("a", "127.0.0.1"))
+        still.carry_out(Join("a", "1", "127.0.0.1", 9, "PCMU", 0, 101))
+        member = still._members["a"]
+        for packet in TestWhatIsListenedTo.packets(*range(6)):
+            member.take(packet, ("127.0.0.1", 9), 0.0)
+        assert member.say() == TONE
+        still.carry_out(Hush("a", True, True))
+        assert member.say() == ULAW.silence
+        assert list(member.said) == [TONE, TONE]
+        member.hear(TONE, 0.0)
+        assert list(member.heard) == [ULAW.silence]
+
+
+class TestPorts:
+    def test_are_two_beside_each_other(self, still: Mixer) -> None:
+        answer = still.carry_out(Open("a", "127.0.0.1"))
+        assert isinstance(answer, Opened)
+        member = still._members["a"]
+        assert member.rtcp.socket.getsockname()[1] == answer.port + 1
+
+    def test_of_which_there_are_none_are_refused(
+        self, still: Mixer, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        def no_second(host: str, port: int = 0) -> socket.socket:
+            if port:
+                raise OSError
+            return socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+
+        monkeypatch.setattr(mixer_module, "_bound", no_second)
+        assert isinstance(still.carry_out(Open("a", "127.0.0.1")), Failed)
+
+
+class TestReports:
+    """RTCP on the port beside RTP, in a time that is set by hand."""
+
+    @pytest.fixture
+    def far_end(self) -> Iterator[socket.socket]:
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as made:
+            made.bind(("127.0.0.1", 0))
+            made.settimeout(WAIT_S)
+            yield made
+
+    def joined(self, mixer: Mixer, port: int) -> Member:
+        mixer.carry_out(Open("a", "127.0.0.1"))
+        mixer.carry_out(Join("a", "1", "127.0.0.1", 9, "PCMU", 0, 101, rtcp_port=port))
+        return mixer._members["a"]
+
+    def test_leave_after_a_while_and_then_every_five_seconds(
+        self, still: Mixer, far_end: socket.socket
+    ) -> None:
+        member = self.joined(still, far_end.getsockname()[1])
+        for now in (0.0, 2.4, 2.5, 7.4, 7.5):
+            member.hear(ULAW.silence, now)
+        sent = [rtcp.parse_compound(far_end.recv(2048)) for _ in range(2)]
+        far_end.settimeout(0)
+        with pytest.raises(BlockingIOError):
+            far_end.recv(2048)
+        reports = [packets[0] for packets in sent]
+        assert all(isinstance(packets[1], rtcp.SourceDescription) for packets in sent)
+        assert [getattr(report, "packets", None) for report in reports] == [3, 5]
+
+    def test_tell_what_was_heard_and_take_what_is_told(
+        self, still: Mixer, far_end: socket.socket
+    ) -> None:
+        member = self.joined(still, far_end.getsockname()[1])
+        packets = TestWhatIsListenedTo.packets(1, 2, 4)
+        for packet in packets:
+            member.take(packet, ("127.0.0.1", 9), 0.0)
+        own = member.rtcp.socket.getsockname()
+        for datagram in (b"nonsense", bytes(rtcp.SenderReport(5, 1 << 40, 0, 3, 480))):
+            far_end.sendto(datagram, own)
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as stranger:
+            stranger.sendto(bytes(rtcp.ReceiverReport(5)), own)
+        still.tick()
+        answer = still.carry_out(Listen("a", []))
+        assert isinstance(answer, Heard)
+        assert answer.reports == 1
+        assert isinstance(member.rtcp.last, rtcp.SenderReport)
+        member.hear(ULAW.silence, 3.0)
+        (report, _) = rtcp.parse_compound(far_end.recv(2048))
+        assert isinstance(report, rtcp.SenderReport)
+        (block,) = report.blocks
+        assert (block.ssrc, block.lost, block.highest_sequence) == (5, 1, 4)
+        assert block.last_sender_report == 1 << 24
+
+    def test_go_nowhere_where_nobody_takes_them(self, still: Mixer) -> None:
+        member = self.joined(still, 0)
+        member.hear(ULAW.silence, 3.0)
+        assert member.rtcp.reports == 0
+
+
+class TestEncryption:
+    def keys(self, octet: int) -> dict[str, str]:
+        key = base64.b64encode(bytes([octet]) * 30).decode()
+        return {"suite": "AES_CM_128_HMAC_SHA1_80", "send_key": key, "receive_key": key}
+
+    def test_a_new_key_begins_a_new_stream(self, still: Mixer) -> None:
+        still.carry_out(Open("a", "127.0.0.1"))
+        member = still._members["a"]
+        ssrcs = []
+        for octet in (1, 1, 2):
+            srtp = self.keys(octet)
+            still.carry_out(Join("a", "1", "127.0.0.1", 9, "PCMU", 0, 101, srtp=srtp))
+            member.hear(ULAW.silence, 0.0)
+            ssrcs.append(member._ssrc)
+        assert ssrcs[0] == ssrcs[1] != ssrcs[2]
+
+    def test_what_is_not_authentic_is_left_out(self, still: Mixer) -> None:
+        still.carry_out(Open("a", "127.0.0.1"))
+        srtp = self.keys(1)
+        still.carry_out(Join("a", "1", "127.0.0.1", 9, "PCMU", 0, 101, srtp=srtp))
+        member = still._members["a"]
+        for packet in TestWhatIsListenedTo.packets(*range(4)):
+            member.take(packet, ("127.0.0.1", 9), 0.0)
+        still.tick()
+        assert TONE not in member.said
+        assert member.srtp.failed == 4

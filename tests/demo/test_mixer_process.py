@@ -118,6 +118,17 @@ async def test_closing_twice_does_no_harm(mixer: MixerProcess) -> None:
     await mixer.close()
 
 
+async def test_orders_that_nobody_waits_for(mixer: MixerProcess) -> None:
+    mixer.hush("nobody", is_muted=True)
+    await mixer.play_chime("72013")
+    mixer._control.shutdown(socket.SHUT_WR)
+    with pytest.raises(MixerLost, match="does not read"):
+        mixer.hush("a", is_muted=True)
+    await mixer.close()
+    with pytest.raises(MixerLost, match="is gone"):
+        mixer.hush("a", is_muted=True)
+
+
 async def test_answers_nobody_waits_for_are_passed_over() -> None:
     ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
     ours.setblocking(False)

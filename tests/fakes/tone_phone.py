@@ -14,8 +14,10 @@ from types import TracebackType
 from typing import Self
 
 from dialin.events import Codec
+from dialin.media.srtp import LegSrtp
 from dialin.wire import g711, rtp, tone
 from dialin.wire.dtmf import event_packets
+from dialin.wire.sdes import SrtpKeys
 
 FRAME = 160
 FRAME_S = 0.02
@@ -90,14 +92,20 @@ class TonePhone:
             ssrc=self.port,
         )
         self._sequence = rtp.uint16_add(self._sequence, 1)
-        self._socket.sendto(packet, self._far_end)
+        self._socket.sendto(self._sealed(packet), self._far_end)
+
+    def _sealed(self, packet: bytes) -> bytes:
+        return packet
+
+    def _opened(self, packet: bytes) -> bytes:
+        return packet
 
     async def hear(self, frames: int = 25) -> list[int]:
         """The samples of the next packets that come."""
         loop = asyncio.get_running_loop()
         samples: list[int] = []
         for _ in range(frames):
-            packet = await loop.sock_recv(self._socket, 2048)
+            packet = self._opened(await loop.sock_recv(self._socket, 2048))
             samples += self._decode(packet[rtp.parse(packet).payload_offset :])
         return samples
 
@@ -106,3 +114,24 @@ class TonePhone:
         await self.hear(settle)
         samples = await self.hear()
         return {hertz for hertz in tones_hz if math.sqrt(2 * tone.power(samples, hertz)) > 2000}
+
+
+class SrtpPhone(TonePhone):
+    """The same with SRTP, once there are keys."""
+
+    _srtp: LegSrtp
+
+    def encrypt(self, keys: SrtpKeys) -> None:
+        """Encrypt what is said, and hear nothing but what is authentic."""
+        self._srtp = LegSrtp()
+        self._srtp.tune(keys)
+
+    def _sealed(self, packet: bytes) -> bytes:
+        sealed = self._srtp.protect(packet)
+        assert sealed is not None
+        return sealed
+
+    def _opened(self, packet: bytes) -> bytes:
+        opened = self._srtp.unprotect(memoryview(packet))
+        assert opened is not None
+        return bytes(opened)
