@@ -9,8 +9,9 @@ is one. SIP INFO is left to `ivr`.
 from __future__ import annotations
 
 from dialin.events import Codec, Digit, DigitSource
-from dialin.wire.dtmf import EventDigits, ToneDigits
+from dialin.wire.dtmf import EventDigits
 from dialin.wire.rtp import RtpHeader
+from dialin.wire.tone_packets import TonePackets
 
 SAME_PRESS_S = 0.2
 
@@ -20,7 +21,7 @@ class DigitEar:
 
     def __init__(self) -> None:
         self._events = EventDigits()
-        self._tones: ToneDigits | None = None
+        self._tones: TonePackets | None = None
         self._codec: Codec | None = None
         self._has_seen_event = False
         self._tone_key: str | None = None
@@ -36,7 +37,7 @@ class DigitEar:
         if not in_band or self._has_seen_event or codec is Codec.G722:
             self._tones = None
         elif self._tones is None or codec is not self._codec:
-            self._tones = ToneDigits(codec)
+            self._tones = TonePackets(codec)
         self._codec = codec
 
     def hear_event(self, header: RtpHeader, payload: memoryview, now: float) -> Digit | None:
@@ -48,11 +49,11 @@ class DigitEar:
             return None
         return Digit(key, DigitSource.RFC4733)
 
-    def hear_audio(self, payload: memoryview, now: float) -> list[Digit]:
-        """One packet of audio."""
+    def hear_audio(self, header: RtpHeader, payload: memoryview, now: float) -> list[Digit]:
+        """One packet of audio, in whatever order; empty for one that is something else."""
         if self._tones is None:
             return []
-        keys = self._tones.feed(bytes(payload))
+        keys = self._tones.feed(header, bytes(payload))
         if keys:
             self._tone_key, self._tone_at = keys[-1], now
         return [Digit(key, DigitSource.IN_BAND) for key in keys]

@@ -102,8 +102,7 @@ class Receiver(Lane):
         """Audio is for the bridge, and may be a key. Whether it was forwarded."""
         self.heard_at = now
         payload = _payload(header, packet)
-        for digit in self._ear.hear_audio(payload, now):
-            self._tell_digit(digit)
+        self._listen(header, payload, now)
         relay = self.relay
         return relay is not None and relay.is_open and relay.forward(header, payload, order, now)
 
@@ -135,6 +134,7 @@ class Receiver(Lane):
             self.relay.skip()
         if not is_event:
             self.unexpected += 1
+            self._listen(header, memoryview(b""), now)
             return
         try:
             digit = self._ear.hear_event(header, _payload(header, packet), now)
@@ -142,6 +142,11 @@ class Receiver(Lane):
             self.malformed += 1
             return
         if digit:
+            self._tell_digit(digit)
+
+    def _listen(self, header: rtp.RtpHeader, payload: memoryview, now: float) -> None:
+        """Audio may be a key. What is no audio has a place in the stream, too."""
+        for digit in self._ear.hear_audio(header, payload, now):
             self._tell_digit(digit)
 
     def _tell_digit(self, digit: Digit) -> None:

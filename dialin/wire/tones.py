@@ -24,6 +24,10 @@ HITS = 2
 """Blocks that must agree on a key."""
 PAUSE = 2
 """Blocks without the key after which it may be pressed again."""
+LONG_LOSS = 2
+"""So many packets lost may have held as much of a key as one block beside them."""
+HALF = BLOCK // 2
+"""Beside a gap blocks overlap by a half, so that two fit into one packet of 20 ms."""
 
 ROWS_HZ = (697, 770, 852, 941)
 COLUMNS_HZ = (1209, 1336, 1477, 1633)
@@ -89,43 +93,94 @@ class ToneDigits:
     def __init__(self, law: Codec) -> None:
         self._decode = _DECODE[law]
         self._loud = _LOUD[law]
-        self._pending = array("h")
+        self._samples = array("h")
+        """Since the last gap: at least the newest block, if there is one."""
+        self._unheard = 0
+        """Where in them the next block begins."""
         self._candidate: str | None = None
         self._hits = 0
         self._down: str | None = None
         self._misses = 0
+        self._lost = 0
 
     def feed(self, payload: bytes) -> list[str]:
         """Give the keys that this payload completes, mostly none."""
         if self._is_idle and len(payload.translate(None, self._loud)) == len(payload):
-            del self._pending[:]  # silence, and nothing that its length could matter to
+            self._break()  # silence, and nothing that its length could matter to
             return []
-        self._pending.extend(self._decode(payload))
-        keys = []
-        while len(self._pending) >= BLOCK:
-            key = self._hear(self._pending[:BLOCK])
-            del self._pending[:BLOCK]
-            if key:
-                keys.append(key)
+        self._samples.extend(self._decode(payload))
+        keys, step = [], HALF if self._lost else BLOCK
+        while len(self._samples) - self._unheard >= BLOCK:
+            keys += self._hear(self._samples[self._unheard : self._unheard + BLOCK])
+            self._unheard += step
+            step = BLOCK
+        self._forget(len(self._samples) - BLOCK - HALF)
+        return keys
+
+    def lose(self, packets: int) -> list[str]:
+        """So many packets are missing before the next one; give the keys that this completes.
+
+        What sounds beside a loss is taken to sound in it, a pause as well as a key: of a tone of
+        100 ms one packet is enough, where all its neighbours are lost.
+        """
+        keys = self._hear_end()
+        if self._misses:
+            self._down = None
+        if packets >= LONG_LOSS:
+            keys += self._press(self._candidate, self._hits + 1)
+        self._break()
+        self._lost = packets
+        return keys
+
+    def rest(self) -> list[str]:
+        """The sender has been silent before the next payload (it sends nothing then)."""
+        keys = self._hear_end()
+        self._break()
+        self._candidate = self._down = None
         return keys
 
     @property
     def _is_idle(self) -> bool:
         return self._down is None and self._candidate is None
 
-    def _hear(self, block: Sequence[int]) -> str | None:
+    def _break(self) -> None:
+        """What comes does not continue what came."""
+        del self._samples[:]
+        self._unheard = 0
+        self._lost = 0
+
+    def _forget(self, count: int) -> None:
+        count = min(count, self._unheard)
+        if count > 0:
+            del self._samples[:count]
+            self._unheard -= count
+
+    def _hear_end(self) -> list[str]:
+        """The keys that the last two blocks complete, which overlap."""
+        length = len(self._samples)
+        starts = [at for at in (length - BLOCK - HALF, length - BLOCK) if at >= 0]
+        return [key for at in starts for key in self._hear(self._samples[at : at + BLOCK])]
+
+    def _hear(self, block: Sequence[int]) -> list[str]:
         """The key that this block completes, if it does."""
         heard = _key_of(block)
-        self._hits = self._hits + 1 if heard == self._candidate else 1
+        hits = 2 if self._lost >= LONG_LOSS else 1
+        self._hits = self._hits + hits if heard == self._candidate else hits
         self._candidate = heard
         if self._down is not None:
-            self._misses = 0 if _is_held(self._down, block) else self._misses + 1
+            missed = PAUSE if self._lost else 1
+            self._misses = 0 if _is_held(self._down, block) else self._misses + missed
             if self._misses >= PAUSE:
                 self._down = None
-        if heard is None or self._hits < HITS or heard == self._down:
-            return None
-        self._down, self._misses = heard, 0
-        return heard
+        self._lost = 0
+        return self._press(heard, self._hits)
+
+    def _press(self, key: str | None, hits: int) -> list[str]:
+        """The key goes down, if it was heard so often and is not down yet."""
+        if key is None or hits < HITS or key == self._down:
+            return []
+        self._down, self._misses = key, 0
+        return [key]
 
 
 def _key_of(block: Sequence[int]) -> str | None:

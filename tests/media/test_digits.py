@@ -38,8 +38,12 @@ def ear(codec: Codec = Codec.PCMU, *, in_band: bool = True) -> DigitEar:
     return ear
 
 
-def hear(ear: DigitEar, frames: list[bytes], now: float = 0.0) -> list[Digit]:
-    return [digit for frame in frames for digit in ear.hear_audio(memoryview(frame), now)]
+def hear(ear: DigitEar, frames: list[bytes], now: float = 0.0, *, sequence: int = 0) -> list[Digit]:
+    heard = []
+    for number, frame in enumerate(frames, start=sequence):
+        header = RtpHeader(0, False, number, 160 * number, 1, 12, len(frame))
+        heard += ear.hear_audio(header, memoryview(frame), now)
+    return heard
 
 
 class TestTones:
@@ -59,7 +63,7 @@ class TestTones:
         first, *rest = tone("5")
         assert hear(listening, [first]) == []
         listening.tune(Codec.PCMU, in_band=True)
-        assert hear(listening, rest) == [Digit("5", DigitSource.IN_BAND)]
+        assert hear(listening, rest, sequence=1) == [Digit("5", DigitSource.IN_BAND)]
 
 
 class TestBoth:
@@ -125,6 +129,20 @@ class TestOnALeg:
             leg.send()
         assert world.digits() == "4"
         assert world.leg_of(leg).receiver.left > 0
+
+    def test_a_tone_with_comfort_noise_behind_it_is_heard_although_packets_are_missing(
+        self, world: World
+    ) -> None:
+        leg = world.leg(in_band_digits=True)
+        leg.send(tone("8")[1])
+        for lost in (1, 0, 0, 0):
+            leg.send(b"\x40", payload_type=13, skip=lost)
+            world.advance(FRAME_S)
+        assert world.digits() == ""
+        leg.send(b"\x40", payload_type=13)
+        assert world.digits() == ""
+        leg.send()
+        assert world.digits() == "8"
 
     def test_an_event_cut_short_is_counted(self, world: World) -> None:
         leg = world.leg()
