@@ -10,6 +10,8 @@ from pathlib import Path
 import pytest
 from lxml import etree
 
+from dialin.demo.bound_keys import MUTE_KEYS, UNMUTE_KEYS
+
 FOLDER = Path(__file__).parent.parent / "config" / "freeswitch"
 FILE = FOLDER / "00_dialin.xml"
 README = (FOLDER / "README.md").read_text()
@@ -101,10 +103,14 @@ class TestMuteSequences:
         assert order[-2:] == ["digit_action_set_realm", "transfer"]
         assert ("set", "dialin_room=123456789") in ran
 
+    def test_are_those_that_the_stand_in_knows(self) -> None:
+        bound = [data.split(",")[1] for application, data in call("12345") if "bind" in application]
+        assert bound == [MUTE_KEYS, UNMUTE_KEYS]
+
     @pytest.mark.parametrize("word", ["mute", "unmute"])
     def test_act_on_the_calls_own_member(self, word: str) -> None:
         ran = call(f"dialin_{word}", dialin_room="123456789")
-        expected = f"${{conference(${{dialin_room}} {word} ${{conference_member_id}})}}"
+        expected = f"${{conference(${{dialin_room}} {word} ${{conference_member_id}} quiet)}}"
         assert ran == [("set", f"dialin_result={expected}")]
 
 
