@@ -7,17 +7,25 @@ First writes the ports of its two sockets, one for each side of all calls. Then,
 standard input (`{"targets": [[port, port], …], "seconds": s}`), it sends 50 packets a second to
 each target, in random phases, and writes `begin` and later one line of figures. A packet carries
 the time it was sent; the time it arrived is the kernel's, so that reading may wait and is cheap.
+
+With `"keys": [[{"suite": s, "send": key, "receive": key}, …], …]`, one for each target, keys in
+base64, packets are SRTP: what is not authentic, or not in the clear again, is not counted.
 """
 
 from __future__ import annotations
 
+import base64
 import json
 import random
 import socket
 import struct
 import sys
 import time
+from collections.abc import Callable
 from dataclasses import dataclass, field
+from typing import Any
+
+from pylibsrtp import Error, Policy, Session
 
 HOST = "127.0.0.1"
 FRAME_NS = 20_000_000
@@ -32,6 +40,13 @@ _STAMP = struct.Struct("!4sQ")
 _TIMESPEC = struct.Struct("@qq")
 MAGIC = b"load"
 PACKET_BYTES = 172
+PROFILES = {
+    "AES_CM_128_HMAC_SHA1_80": Policy.SRTP_PROFILE_AES128_CM_SHA1_80,
+    "AES_CM_128_HMAC_SHA1_32": Policy.SRTP_PROFILE_AES128_CM_SHA1_32,
+}
+
+Change = Callable[[bytes], bytes]
+"""Encrypts a packet or decrypts it."""
 
 
 @dataclass(slots=True)
@@ -42,6 +57,7 @@ class Leg:
     target: tuple[str, int]
     due_ns: int
     packet: bytearray
+    seal: Change | None
     sequence: int = 0
     timestamp: int = 0
 
@@ -51,7 +67,8 @@ class Leg:
         self.timestamp += 160
         struct.pack_into("!HI", self.packet, 2, self.sequence, self.timestamp)
         _STAMP.pack_into(self.packet, 12, MAGIC, time.time_ns())
-        self.udp.sendto(self.packet, self.target)
+        packet = self.seal(bytes(self.packet)) if self.seal else self.packet
+        self.udp.sendto(packet, self.target)
         self.due_ns += FRAME_NS
 
 
@@ -84,7 +101,9 @@ def _open() -> socket.socket:
     return udp
 
 
-def _legs(sockets: list[socket.socket], targets: list[list[int]]) -> list[Leg]:
+def _legs(
+    sockets: list[socket.socket], targets: list[list[int]], seals: dict[int, Change]
+) -> list[Leg]:
     now = time.monotonic_ns()
     legs = []
     for ports in targets:
@@ -92,16 +111,56 @@ def _legs(sockets: list[socket.socket], targets: list[list[int]]) -> list[Leg]:
             packet = bytearray(PACKET_BYTES)
             _HEADER.pack_into(packet, 0, 0x80, 0, 0, 0, random.getrandbits(32))
             phase = random.randrange(FRAME_NS)  # noqa: S311 - when, not a secret
-            legs.append(Leg(udp, (HOST, port), now + phase, packet, random.getrandbits(15)))
+            leg = Leg(udp, (HOST, port), now + phase, packet, seals.get(port))
+            leg.sequence = random.getrandbits(15)
+            legs.append(leg)
     return sorted(legs, key=lambda leg: leg.due_ns)
 
 
-def _drain(sockets: list[socket.socket], figures: Figures, since_ns: int, until_ns: int) -> None:
+@dataclass(slots=True)
+class Secrets:
+    """How packets are encrypted, by the port that they go to and come from; empty in the clear."""
+
+    seals: dict[int, Change] = field(default_factory=dict)
+    unseals: dict[int, Change] = field(default_factory=dict)
+
+    def open(self, packet: bytes, port: int) -> bytes:
+        """A packet in the clear; nothing when it is not authentic."""
+        unseal = self.unseals.get(port)
+        try:
+            return unseal(packet) if unseal else packet
+        except Error:
+            return b""
+
+
+def _secrets(order: dict[str, Any]) -> Secrets:
+    secrets = Secrets()
+    for ports, keys in zip(order["targets"], order.get("keys") or (), strict=False):
+        for port, of_leg in zip(ports, keys, strict=True):
+            profile = PROFILES[of_leg["suite"]]
+            send, receive = (base64.b64decode(of_leg[key]) for key in ("send", "receive"))
+            secrets.seals[port] = Session(
+                Policy(send, Policy.SSRC_ANY_OUTBOUND, srtp_profile=profile)
+            ).protect
+            secrets.unseals[port] = Session(
+                Policy(receive, Policy.SSRC_ANY_INBOUND, srtp_profile=profile)
+            ).unprotect
+    return secrets
+
+
+def _drain(
+    sockets: list[socket.socket],
+    secrets: Secrets,
+    figures: Figures,
+    since_ns: int = 0,
+    until_ns: int = 0,
+) -> None:
     """Read all there is, and count what was sent within the time that is measured."""
     for udp in sockets:
         try:
             while True:
-                data, extra, _, _ = udp.recvmsg(2048, 64)
+                data, extra, _, source = udp.recvmsg(2048, 64)
+                data = secrets.open(data, source[1])
                 if data[12:16] != MAGIC or not extra:
                     continue
                 _, sent_ns = _STAMP.unpack_from(data, 12)
@@ -113,9 +172,11 @@ def _drain(sockets: list[socket.socket], figures: Figures, since_ns: int, until_
             pass
 
 
-def _run(sockets: list[socket.socket], targets: list[list[int]], seconds: float) -> Figures:
+def _run(
+    sockets: list[socket.socket], targets: list[list[int]], secrets: Secrets, seconds: float
+) -> Figures:
     """Send for the warm-up and for the time that is measured."""
-    legs = _legs(sockets, targets)
+    legs = _legs(sockets, targets, secrets.seals)
     figures = Figures()
     since_ns = time.time_ns() + int(WARM_UP_S * 1e9)
     until_ns = since_ns + int(seconds * 1e9)
@@ -131,13 +192,13 @@ def _run(sockets: list[socket.socket], targets: list[list[int]], seconds: float)
             figures.sent += begun
             index = (index + 1) % len(legs)
         if now >= read_at:
-            _drain(sockets, figures, since_ns, until_ns)
+            _drain(sockets, secrets, figures, since_ns, until_ns)
             read_at = now + READ_EACH_NS
         idle_s = max(LEAST_SLEEP_S, (leg.due_ns - time.monotonic_ns()) / 1e9)
         time.sleep(idle_s)  # noqa: TID251 - the pace itself, no wait for something
     print("end", flush=True)
     time.sleep(DRAIN_S)  # noqa: TID251 - what is still on its way, if it comes at all
-    _drain(sockets, figures, since_ns, until_ns)
+    _drain(sockets, secrets, figures, since_ns, until_ns)
     return figures
 
 
@@ -147,8 +208,8 @@ def main() -> None:
     print(json.dumps([udp.getsockname()[1] for udp in sockets]), flush=True)
     for line in sys.stdin:
         order = json.loads(line)
-        _drain(sockets, Figures(), 0, 0)
-        figures = _run(sockets, order["targets"], order["seconds"])
+        _drain(sockets, Secrets(), Figures())
+        figures = _run(sockets, order["targets"], _secrets(order), order["seconds"])
         print(json.dumps(figures.summary()), flush=True)
 
 
