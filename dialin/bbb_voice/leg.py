@@ -107,16 +107,15 @@ class ConferenceLeg:
 
         They do not where there is no method, or the seat is lost meanwhile.
         """
+        if self.keys is KeyMethod.OFF:
+            return False
         try:
             async with asyncio.timeout(PRESS_WITHIN_S):
-                match self.keys:
-                    case KeyMethod.OFF:
-                        return False
-                    case KeyMethod.RFC4733:
-                        await self.media.send_digits(keys, payload_type=TELEPHONE_EVENT)
-                    case KeyMethod.INFO:
-                        for key in keys:
-                            await self.sip.send_info_digit(key)
+                if self.keys is KeyMethod.INFO:
+                    for key in keys:
+                        await self.sip.send_info_digit(key)
+                else:
+                    await self.media.send_digits(keys, payload_type=TELEPHONE_EVENT)
         except (MediaRefused, LegGone, Refused, TimeoutError):
             return False
         return True

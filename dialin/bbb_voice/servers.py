@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Literal
+from typing import Literal, TypeAlias
 
 from dialin.rooms import Room
 from dialin.sip import TlsTarget
@@ -18,6 +18,8 @@ from dialin.wire.encryption import Encryption
 
 LIVEKIT = "livekit"
 """What BBB calls that audio bridge."""
+Bridge: TypeAlias = Literal["auto", "freeswitch", "livekit"]
+"""What carries meetings' audio; `auto` leaves it to each of them."""
 LIVEKIT_PORT = 5062
 """Where livekit-sip listens beside FreeSWITCH on one host (bigbluebutton#24262)."""
 
@@ -79,7 +81,7 @@ class VoiceServer(VoiceTarget):
     """How the two key sequences are sent that mute and unmute a caller in FreeSWITCH."""
     livekit: LiveKitTarget | None = None
     """Where meetings are called whose audio is LiveKit's; None where there is none."""
-    bridge: Literal["auto", "freeswitch", "livekit"] = "auto"
+    bridge: Bridge = "auto"
     """What carries the meetings' audio; `auto`: what each meeting says."""
 
     def target_for(self, room: Room) -> VoiceTarget:

@@ -96,7 +96,7 @@ class FakeMedia:
         self.languages: list[str] = []
         self.bridged_with: FakeMedia | None = None
         self.pressed: list[tuple[str, int | None]] = []
-        self.is_muted = False
+        self.mutes: list[bool] = []
 
     async def configure(self, settings: LegSettings) -> None:
         if self.refuses:
@@ -126,7 +126,7 @@ class FakeMedia:
     async def mute(self, on: bool) -> None:
         if self.lost.done():
             raise MediaRefused(self.lost.result())
-        self.is_muted = on
+        self.mutes.append(on)
 
     async def statistics(self) -> LegStatistics:
         return LegStatistics(packets_received=50, packets_lost=2, jitter_ms=1.26)

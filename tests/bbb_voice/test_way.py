@@ -1,18 +1,27 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The leg into a voice conference: what BBB is told, and what becomes of a refusal."""
+"""The way into a voice conference: what BBB is told, and what becomes of a refusal."""
 
 from __future__ import annotations
 
 import asyncio
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any, cast
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dialin.bbb_voice import BbbVoice, ConferenceLeg, VoiceServer, require_safe
+from dialin.bbb_voice import (
+    BbbVoice,
+    ConferenceLeg,
+    KeyMethod,
+    LiveKitTarget,
+    VoiceServer,
+    require_safe,
+)
+from dialin.bbb_voice.servers import Bridge
 from dialin.events import (
     CONFERENCE_REFUSED,
     CONFERENCE_UNREACHABLE,
@@ -28,10 +37,10 @@ from dialin.wire import sdp
 from dialin.wire.encryption import Encryption
 from dialin.wire.flow import Flow
 from dialin.wire.sdes import Crypto, Suite
+from tests.bbb_voice.parts import ANSWER, FakeSignalling
 from tests.fakes.call_parts import FakeEngine, FakeMedia
 
 ROOM = Room("bbb1", "demo", "Demo", "023456789", running=True)
-ANSWER = bytes(sdp.offer(sdp.LocalMedia("192.0.2.50", 16384, 1, 1), [Codec.PCMA]))
 ENCRYPTED = bytes(
     sdp.offer(
         sdp.LocalMedia("192.0.2.50", 16384, 1, 1),
@@ -42,55 +51,6 @@ ENCRYPTED = bytes(
     )
 )
 """An answer that takes our first line."""
-
-
-class FakeOutgoing:
-    """The signalling side of a leg that we opened."""
-
-    def __init__(self, outcome: bytes | Exception) -> None:
-        self.outcome = outcome
-        self.ended: asyncio.Future[LegEnd] = asyncio.get_running_loop().create_future()
-        self.on_reoffer: Callable[[bytes | None], bytes | None] = lambda offer: None
-        self.on_reanswer: Callable[[bytes], None] = lambda answer: None
-        self.hung_up = 0
-
-    async def answered(self) -> bytes:
-        await asyncio.sleep(0)
-        if isinstance(self.outcome, Exception):
-            raise self.outcome
-        return self.outcome
-
-    def hang_up(self) -> None:
-        self.hung_up += 1
-
-
-class FakeSignalling:
-    """Remembers the INVITE."""
-
-    def __init__(self, *outcomes: bytes | Exception) -> None:
-        self.legs = [FakeOutgoing(outcome) for outcome in outcomes or (ANSWER,)]
-        self.leg = self.legs[-1]
-        self.uri = ""
-        self.flow = Flow("UDP", "", 0)
-        self.arguments: dict[str, Any] = {}
-        self.offers: list[sdp.SessionDescription] = []
-        self.trusted: list[tuple[str, int, TlsTarget]] = []
-
-    def local_host_for(self, flow: Flow) -> str:
-        return "192.0.2.1"
-
-    def trust(self, host: str, port: int, target: TlsTarget) -> None:
-        self.trusted.append((host, port, target))
-
-    async def invite(self, uri: str, flow: Flow, **arguments: Any) -> FakeOutgoing:
-        self.uri, self.flow, self.arguments = uri, flow, arguments
-        self.offers.append(sdp.SessionDescription.parse(arguments["offer"]))
-        return self.legs[len(self.offers) - 1]
-
-    @property
-    def profiles(self) -> list[str]:
-        """What was offered, one INVITE after the other."""
-        return [offer.media[0].protocol for offer in self.offers]
 
 
 def voice(
@@ -104,6 +64,19 @@ def voice(
 ) -> BbbVoice:
     server = VoiceServer(host, 5060, "TCP", tuple(networks), encryption)
     return BbbVoice(cast(Any, signalling), cast(Any, engine), {"bbb1": server}, suites=suites)
+
+
+def livekit(bridge: Bridge = "auto") -> VoiceServer:
+    """A server with FreeSWITCH and LiveKit, and keys bound in FreeSWITCH."""
+    return VoiceServer(
+        "192.0.2.50",
+        5060,
+        "UDP",
+        (),
+        mute_keys=KeyMethod.INFO,
+        livekit=LiveKitTarget("192.0.2.60", 5062, "TCP", ("192.0.2.60",)),
+        bridge=bridge,
+    )
 
 
 async def join(way: BbbVoice, room: Room = ROOM, label: str = "xxx-xxx-0594") -> ConferenceLeg:
@@ -300,6 +273,40 @@ async def test_a_server_has_to_prove_its_name_where_that_name_leads() -> None:
     assert signalling.flow == Flow("TLS", "127.0.0.1", 5061)
 
 
+@pytest.mark.parametrize("silence_s", [None, 4.0])
+async def test_how_long_a_seat_may_be_silent_is_the_callers_choice(
+    silence_s: float | None,
+) -> None:
+    engine = FakeEngine(FakeMedia())
+    await voice(FakeSignalling(), engine).join(
+        ROOM,
+        label="xxx-xxx-0594",
+        pseudonym="314159265358979",
+        codec=Codec.PCMA,
+        beside=cast(Any, FakeMedia()),
+        silence_s=silence_s,
+    )
+    assert engine.timeout_s == silence_s
+
+
+async def test_a_meeting_on_livekit_is_called_there_under_its_label() -> None:
+    signalling, engine = FakeSignalling(), FakeEngine(FakeMedia())
+    way = BbbVoice(cast(Any, signalling), cast(Any, engine), {"bbb1": livekit()})
+    room = replace(ROOM, audio_bridge="livekit")
+    seat = await join(way, room, label="xxx-xxx-0594 (2)")
+    assert signalling.uri == "sip:023456789@192.0.2.60:5062"
+    assert signalling.flow == Flow("TCP", "192.0.2.60", 5062)
+    assert signalling.arguments["from_display"] == "xxx-xxx-0594 (2)"
+    assert signalling.arguments["from_user"] == "xxx-xxx-0594-2"
+    assert engine.opened == [("192.0.2.1", ("192.0.2.60",))]
+    assert not seat.can_mute_in_bbb
+    assert not way.can_mute_in_bbb(room)
+    assert way.can_mute_in_bbb(ROOM)
+    assert not way.knows("192.0.2.50")
+    await way.look_up()
+    assert way.knows("192.0.2.50")
+
+
 async def test_an_ipv6_server_is_written_in_brackets() -> None:
     signalling = FakeSignalling()
     await join(voice(signalling, FakeEngine(FakeMedia()), host="2001:db8::5"))
@@ -327,6 +334,7 @@ async def test_an_ipv6_server_is_written_in_brackets() -> None:
         "0000000000",
         "x" * 33,
         "xxx-xxx-٠٥٩٤",
+        "...",
     ],
 )
 async def test_a_name_that_bbb_could_misread_goes_nowhere(label: str) -> None:
