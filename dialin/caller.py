@@ -151,6 +151,18 @@ class Caller:
         smallest = 10 ** (PSEUDONYM_DIGITS - 1)
         return str(smallest + self._digest(key, meeting_id) % (9 * smallest))
 
+    def guess_identity(self, key: bytes) -> str | None:
+        """What wrong PINs are counted by: 64 bits that name this caller under this key; None if
+        the number is withheld.
+
+        The key must live in memory only, and not for long.
+        """
+        if self._is_withheld:
+            return None
+        if len(key) < SHORTEST_KEY_BYTES:
+            raise ValueError("an identity's key has 16 octets or more")
+        return format(self._digest(key, "") % 2**64, "016x")
+
     def __repr__(self) -> str:
         return f"Caller({self.masked})"
 

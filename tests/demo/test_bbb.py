@@ -13,6 +13,7 @@ import pytest
 from yarl import URL
 
 from dialin.bbb_api import BbbApi, BbbUnavailable
+from dialin.budgets import Guesser
 from dialin.demo.bbb import LATER_OPENS_AFTER_S, DemoBbb, Fault, _free_voice_bridge
 from dialin.demo.bbb_answers import DemoRoom, written
 from dialin.pin import Attempts, DirectoryDown, Found, PinDesk
@@ -278,9 +279,12 @@ class TestFaults:
             bbb.fault = fault
             async with asyncio.TaskGroup() as tasks:
                 watching = tasks.create_task(rooms.run())
-                assert await PinDesk(rooms).find("123456789", attempts) == DirectoryDown()
+                assert (
+                    await PinDesk(rooms).find("123456789", attempts, Guesser("trunk"))
+                    == DirectoryDown()
+                )
                 bbb.fault = None
-                found = await PinDesk(rooms).find("123456789", attempts)
+                found = await PinDesk(rooms).find("123456789", attempts, Guesser("trunk"))
                 watching.cancel()
         assert isinstance(found, Found)
         assert attempts.used == 0
