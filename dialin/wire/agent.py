@@ -30,8 +30,8 @@ from dialin.wire.message import (
     respond_to_malformed,
 )
 from dialin.wire.reason import NORMAL_CLEARING, ByeReason, reason_in
-from dialin.wire.screening import ACCEPT, ALLOW, refusal
-from dialin.wire.session_expires import SUPPORTED, Timekeeping
+from dialin.wire.screening import ACCEPT, ALLOW, SUPPORTED, refusal
+from dialin.wire.session_expires import Timekeeping
 from dialin.wire.timers import Timers
 from dialin.wire.transaction_state import Deliver
 

@@ -19,8 +19,7 @@ from dialin.wire.flow import DEFAULT_PORTS, Flow
 from dialin.wire.header import Params, Via
 from dialin.wire.message import Message, Request, Response, response_to
 from dialin.wire.reason import ByeReason
-from dialin.wire.screening import ALLOW
-from dialin.wire.session_expires import SUPPORTED
+from dialin.wire.screening import ALLOW, SUPPORTED
 from dialin.wire.timers import Timers
 from dialin.wire.transaction import TransactionLayer
 from dialin.wire.transaction_key import MAGIC_COOKIE, TransactionKey
@@ -200,8 +199,12 @@ class AgentCore:
         )
         if status >= 200:
             self.cancellable.pop(received.key, None)
-        self.perform(self.transactions.respond(received.key, response, now), now)
+        self.send_response(received, response, now)
         return response
+
+    def send_response(self, received: Received, response: Response, now: float) -> None:
+        """Send a response that is made already, perhaps once more."""
+        self.perform(self.transactions.respond(received.key, response, now), now)
 
     def via(self, local: LocalAddress) -> Via:
         """A topmost Via with a fresh branch; rport asks for the way back through a NAT."""
@@ -212,10 +215,7 @@ class AgentCore:
     def about_us(
         self, local: LocalAddress, *, is_sips: bool = False
     ) -> tuple[tuple[str, str], ...]:
-        """What INVITE and its 2xx say of us: where we are reached and what we understand.
-
-        100rel is not among it: we send no provisional response reliably.
-        """
+        """What INVITE and its 2xx say of us: where we are reached and what we understand."""
         if is_sips:  # RFC 5630 §3.1.4: the scheme says TLS, so no transport does
             contact = f"<sips:dialin@{local.host_port}>"
         elif local.transport == "UDP":

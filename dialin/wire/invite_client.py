@@ -79,7 +79,8 @@ class OutgoingCallLeg:
         """The ACK to each 2xx, to be sent again whenever its 2xx comes again."""
         self._session: Session | None = None
         """The dialog that the call goes on in."""
-        self._early_sdp: bytes | None = None
+        self._early: dict[str, bytes] = {}
+        """The latest description in provisional responses, by the called side's tag."""
         self._is_heard = False
         self._is_cancelled = False
         self._is_over = False
@@ -155,9 +156,11 @@ class OutgoingCallLeg:
         if self._is_over:
             self._give_up(now)
         elif response.status > 100:
-            self._begin_session(response)
-            sdp = _sdp(response)
-            self._early_sdp = sdp or self._early_sdp
+            session = self._begin_session(response)
+            if session is None or not session.acknowledge(response, now):
+                return
+            if sdp := _sdp(response):
+                self._early[response.to.tag or ""] = sdp
             self._core.tell(Progress(self.leg_id, response.status, sdp))
 
     def _is_challenged(self, response: Response, flow: Flow) -> bool:
@@ -193,13 +196,20 @@ class OutgoingCallLeg:
         if self._is_over or self._session:
             # It crossed our CANCEL, or another place was faster (§13.2.2.4).
             session.bye(ELSEWHERE if self._session else self._why, now)
-        elif answer := _sdp(response) or self._early_sdp:
+        elif answer := _sdp(response) or self._early_answer(tag):
             self._session = session
             self._core.alarms.clear(self)
             self._core.tell(Answered(self.leg_id, answer))
         else:
             self._end("us", response.status, "session-refused")
             session.bye(INCOMPATIBLE, now)
+
+    def _early_answer(self, tag: str) -> bytes | None:
+        """The description for a 2xx that has none: its own dialog's (RFC 3261 §13.2.1).
+
+        Behind some gateways the tag changes on the way; then the latest there was.
+        """
+        return self._early.get(tag) or next(reversed(self._early.values()), None)
 
     def _begin_session(self, response: Response) -> Session | None:
         """The dialog of a response with this tag; None when there are too many already."""

@@ -7,13 +7,15 @@ happens in the dialog, before and after the 200, is left to `session`.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
+from functools import partial
 
 from dialin.wire.agent_core import TAG_BITS, AgentCore, Received
 from dialin.wire.agent_events import By, IncomingCall
 from dialin.wire.content import session_description
 from dialin.wire.dialog import Dialog
 from dialin.wire.reason import ByeReason
+from dialin.wire.reliable import ReliableProvisionals, requires_reliable
 from dialin.wire.session import SDP_TYPE, Session
 from dialin.wire.session_expires import Timekeeping
 
@@ -35,25 +37,36 @@ class IncomingCallLeg:
         self._last_provisional: tuple[int, bytes | None]
         dialog = Dialog.as_uas(invite.request, self.local_tag)
         self._session = Session(core, self, dialog, invite.flow, invite.local, is_called=True)
+        self._reliable: ReliableProvisionals | None = None
+        if requires_reliable(invite.request):
+            self._reliable = ReliableProvisionals(core, self, invite, self.local_tag)
+        self._session.reliable = self._reliable
+        self._accepts: Callable[[float], None] | None = None
+        """What answers the call, as soon as that is allowed."""
         core.legs[self.leg_id] = self
         core.half_open.add(self.leg_id)
         core.cancellable[invite.key] = self
-        offer = session_description(invite.request)
-        core.tell(IncomingCall(self.leg_id, invite.request, invite.flow, invite.local, offer))
+        self._offer = session_description(invite.request)
+        core.tell(IncomingCall(self.leg_id, invite.request, invite.flow, invite.local, self._offer))
 
     # What the layer above asks for
 
     def provisional(self, status: int, sdp: bytes | None, now: float) -> None:
-        """Send a provisional response, and again every minute until the final one."""
-        required = [tag.lower() for tag in self._invite.request.headers.values("Require")]
-        if self._is_answered or "100rel" in required:
-            # RFC 3262 §3: who requires reliable provisional responses gets none but 100.
+        """Send a provisional response, and again every minute until the final one.
+
+        Reliably where the caller requires that (RFC 3262 §3). Who also wants our offer gets none
+        but 100: the first reliable response would have to bear it (§5), and its PRACK the answer,
+        before anybody has taken the call.
+        """
+        if self._is_answered or (self._reliable and self._offer is None):
             return
         self._last_provisional = (status, sdp)
         body_type = () if sdp is None else (SDP_TYPE,)
-        self._respond(
-            status, now, (*self._session.about_us(self._invite.local), *body_type), sdp or b""
-        )
+        headers = (*self._session.about_us(self._invite.local), *body_type)
+        if self._reliable:
+            self._reliable.send(status, headers, sdp or b"", now)
+        else:
+            self._respond(status, now, headers, sdp or b"")
         self._core.alarms.set(self, now + PROVISIONAL_EVERY_S)
 
     def alarm(self, now: float) -> None:
@@ -68,7 +81,11 @@ class IncomingCallLeg:
         now: float,
     ) -> None:
         """Take the call. The SDP is our answer, or our offer where the INVITE had none."""
-        if not self._is_answered:
+        if self._is_answered:
+            return
+        if self._reliable and self._reliable.withholds_answer:
+            self._accepts = partial(self.accept, sdp, tuple(headers), timekeeping)
+        else:
             self._answered()
             self._session.accept_call(
                 self._invite, sdp, now, timekeeping=timekeeping, headers=headers
@@ -91,6 +108,18 @@ class IncomingCallLeg:
     def answer_reoffer(self, sdp: bytes | None, now: float) -> None:
         """Answer a re-INVITE or UPDATE."""
         self._session.answer_reoffer(sdp, now)
+
+    # What becomes of reliable provisional responses
+
+    def all_acknowledged(self, now: float) -> None:
+        """The answer may follow now."""
+        if self._accepts:
+            self._accepts(now)
+
+    def not_acknowledged(self, now: float) -> None:
+        """RFC 3262 §3: without a PRACK, the INVITE is to be refused."""
+        self._refuse(504, now)
+        self._end("lost", 504, "no-ack")
 
     # What the caller does
 
@@ -117,6 +146,8 @@ class IncomingCallLeg:
     def _answered(self) -> None:
         self._is_answered = True
         self._core.alarms.clear(self)
+        if self._reliable:
+            self._reliable.stop()
 
     def _respond(
         self, status: int, now: float, headers: Iterable[tuple[str, str]], body: bytes = b""

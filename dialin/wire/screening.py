@@ -22,9 +22,10 @@ KNOWN_BUT_NOT_ALLOWED = frozenset(
     {"REGISTER", "MESSAGE", "SUBSCRIBE", "NOTIFY", "PUBLISH", "REFER"}
 )
 SCHEMES = frozenset({"sip", "sips", "tel"})
-UNDERSTOOD = frozenset({"100rel", EXTENSION})
-"""Extensions that a request may require. 100rel asks that provisional responses be sent reliably;
-a call that requires it gets none at all, so that is kept (RFC 3262 §3) and no PRACK ever comes."""
+RELIABLE = "100rel"
+UNDERSTOOD = frozenset({RELIABLE, EXTENSION})
+"""Extensions that a request may require."""
+SUPPORTED = ("Supported", f"{RELIABLE}, {EXTENSION}")
 
 
 @dataclass(frozen=True, slots=True)

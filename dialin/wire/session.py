@@ -34,8 +34,9 @@ from dialin.wire.flow import Flow
 from dialin.wire.login import Prover, proofs_in
 from dialin.wire.message import Request, Response
 from dialin.wire.reason import NORMAL_CLEARING, TIMER_EXPIRED, ByeReason, reason_in
-from dialin.wire.screening import ACCEPT, ALLOW
-from dialin.wire.session_expires import SUPPORTED, Timekeeping
+from dialin.wire.reliable import PrackSender, ReliableProvisionals, rack_for, rseq_of
+from dialin.wire.screening import ACCEPT, ALLOW, SUPPORTED
+from dialin.wire.session_expires import Timekeeping
 from dialin.wire.session_timer import SessionTimer
 from dialin.wire.transaction_key import TransactionKey
 
@@ -116,6 +117,10 @@ class Session:
         self._asked: _Asked | None = None
         """Our latest request: there is never more than one whose challenge would matter."""
         self.owns_call_id = not is_called
+        self.reliable: ReliableProvisionals | None = None
+        """Our reliable provisional responses to the first INVITE, where it came from the peer."""
+        self._rseq = 0
+        """The number of the peer's latest reliable provisional response; 0 before the first."""
         self._timekeeping = Timekeeping()
         self._timer = SessionTimer(core, self)
         self._local_sdp = b""
@@ -128,6 +133,26 @@ class Session:
         core.dialogs[dialog.id] = self
 
     # What the leg asks for
+
+    def acknowledge(self, response: Response, now: float) -> bool:
+        """Whether a provisional response to our INVITE is news; a reliable one gets its PRACK.
+
+        RFC 3262 §4: one that comes again is not, nor one whose predecessor is missing, which will
+        come again as well.
+        """
+        rseq = rseq_of(response)
+        if rseq is None:
+            return True
+        if self._rseq and rseq != self._rseq + 1:
+            return False
+        self._rseq, core = rseq, self._core
+        prack = self.dialog.request(
+            "PRACK",
+            via=core.via(self._local),
+            headers=(rack_for(rseq, response), ("User-Agent", core.user_agent)),
+        )
+        self._ask(prack, PrackSender(self), now)
+        return True
 
     def confirm(self, response: Response, offer: bytes, now: float) -> None:
         """Our INVITE has its 2xx, whose Contact and routes have the last word."""
@@ -227,8 +252,13 @@ class Session:
         self._respond(options, 200, now, (ALLOW, ACCEPT, SUPPORTED))
 
     def _take_prack(self, prack: Received, now: float) -> None:
-        # RFC 3262 §3: it acknowledges nothing, as we send no provisional response reliably.
-        self._respond(prack, 481, now)
+        reliable = self.reliable
+        if reliable is None or not reliable.is_acknowledged_by(prack.request):
+            self._respond(prack, 481, now)  # RFC 3262 §3
+            return
+        # An offer in a PRACK (§5) is refused: the session stands as the response had it.
+        self._respond(prack, 488 if prack.request.body else 200, now)
+        reliable.acknowledged(now)
 
     def _take_info(self, info: Received, now: float) -> None:
         key = key_pressed(info.request)

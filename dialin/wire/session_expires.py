@@ -15,7 +15,6 @@ from dialin.wire.message import Headers, Request, Response
 MIN_SE_S = 90
 """RFC 4028 §4: no session has to be refreshed more often than by an interval of this."""
 EXTENSION = "timer"
-SUPPORTED = ("Supported", EXTENSION)
 
 _SECONDS = re.compile(r"([0-9]{1,10})\s*(?:;|$)", re.ASCII)
 _REFRESHER = re.compile(r";\s*refresher\s*=\s*(uac|uas)\s*(?:;|$)", re.IGNORECASE)

@@ -259,9 +259,17 @@ class AnyOrder(RuleBasedStateMachine):
         self.keep(self.bench.receive(data, flow))
         self.leg = next((e.leg for e in reversed(self.bench.told(IncomingCall))), "")
 
-    @rule()
-    def invite(self) -> None:
-        self.hear(self.caller.invite(cseq=self.cseq))
+    @rule(lines=st.sampled_from([[], [("Require", "100rel")]]))
+    def invite(self, lines: list[tuple[str, str]]) -> None:
+        self.hear(self.caller.invite(cseq=self.cseq, lines=lines))
+
+    @rule(back=st.integers(0, 2))
+    def prack(self, back: int) -> None:
+        self.cseq += 1
+        numbers = [send.message.headers.get("RSeq") for _, send in self.bench.sent]
+        rseq = ([number for number in numbers if number] or ["1"])[-1]
+        rack = ("RAck", f"{rseq} {max(0, self.cseq - 1 - back)} INVITE")
+        self.hear(self.caller.request("PRACK", self.cseq, [rack]))
 
     @rule(method=st.sampled_from(["INVITE", "UPDATE", "INFO", "OPTIONS", "PRACK", "BYE"]))
     def request(self, method: str) -> None:
@@ -277,7 +285,11 @@ class AnyOrder(RuleBasedStateMachine):
     def cancel(self) -> None:
         self.hear(self.caller.cancel(self.cseq))
 
-    @rule(wish=st.sampled_from(["accept", "reject", "ring", "hang_up", "reoffer", "refuse"]))
+    @rule(
+        wish=st.sampled_from(
+            ["accept", "reject", "ring", "progress", "hang_up", "reoffer", "refuse"]
+        )
+    )
     def wish(self, wish: str) -> None:
         agent, now = self.bench.agent, self.bench.now
         for leg in (self.leg, self.leg_out):
@@ -288,6 +300,8 @@ class AnyOrder(RuleBasedStateMachine):
                     self.act(agent.reject(leg, 486, now))
                 case "ring":
                     self.act(agent.provisional(leg, 180, None, now))
+                case "progress":
+                    self.act(agent.provisional(leg, 183, ANSWER, now))
                 case "hang_up":
                     self.act(agent.hang_up(leg, now))
                 case "reoffer":
@@ -300,10 +314,14 @@ class AnyOrder(RuleBasedStateMachine):
         status=st.sampled_from([100, 180, 183, 200, 404, 487, 503]),
         tag=st.sampled_from(["ct1", "ct2", None]),
         body=st.sampled_from([b"", OFFER]),
+        rseq=st.sampled_from([None, 1, 2]),
     )
-    def respond(self, pick: int, status: int, tag: str | None, body: bytes) -> None:
+    def respond(
+        self, pick: int, status: int, tag: str | None, body: bytes, rseq: int | None
+    ) -> None:
         request = self.requests_out[pick % len(self.requests_out)]
-        self.hear(answer_to(request, status, [CONTACT], body, tag=tag), CALLED)
+        lines = [CONTACT, *([("Require", "100rel"), ("RSeq", str(rseq))] if rseq else [])]
+        self.hear(answer_to(request, status, lines, body, tag=tag), CALLED)
 
     @precondition(lambda self: self.bench.now < 500)
     @rule(seconds=st.sampled_from([0.1, 0.6, 5.0, 33.0]))

@@ -14,6 +14,7 @@ from tests.wire.peers import (
     ANSWER,
     CALLED,
     CONTACT,
+    NEW_OFFER,
     OFFER,
     Bench,
     Caller,
@@ -40,7 +41,7 @@ def test_the_invite_is_made_of_the_invitation_and_our_address_alone() -> None:
     assert invite.headers.get("User-Agent") == "dialin/1"
     assert invite.headers.get("X-Room") == "12345"
     assert str(invite.cseq) == "1 INVITE"
-    assert invite.headers.all("Supported") == ("timer",)
+    assert invite.headers.all("Supported") == ("100rel, timer",)
     assert "Session-Expires" not in invite.headers
     assert "Require" not in invite.headers
     assert {name for name, _ in invite.headers.fields} == {
@@ -168,14 +169,6 @@ def test_a_183_with_sdp_and_then_the_200() -> None:
     assert bench.last() == Answered(leg, OFFER)
 
 
-def test_a_reliable_183_that_we_did_not_ask_for_is_taken_without_a_prack() -> None:
-    bench = Bench()
-    leg, invite = bench.call_out()
-    lines = [CONTACT, ("Require", "100rel"), ("RSeq", "1")]
-    assert bench.receive(answer_to(invite, 183, lines, OFFER), CALLED) == []
-    assert bench.events == [Progress(leg, 183, OFFER)]
-
-
 def test_a_200_without_sdp_means_that_of_the_183() -> None:
     bench = Bench()
     leg, invite = bench.call_out()
@@ -183,6 +176,31 @@ def test_a_200_without_sdp_means_that_of_the_183() -> None:
     bench.receive(answer_to(invite, 180, [CONTACT]), CALLED)
     bench.receive(answer_to(invite, 200, [CONTACT]), CALLED)
     assert bench.last() == Answered(leg, OFFER)
+
+
+def test_a_200_without_sdp_means_that_of_its_own_fork() -> None:
+    bench = Bench()
+    leg, invite = bench.call_out()
+    bench.receive(answer_to(invite, 183, [CONTACT], OFFER, tag="ct1"), CALLED)
+    bench.receive(answer_to(invite, 183, [CONTACT], NEW_OFFER, tag="ct2"), CALLED)
+    bench.receive(answer_to(invite, 200, [CONTACT], tag="ct1"), CALLED)
+    assert bench.last() == Answered(leg, OFFER)
+
+
+def test_a_200_without_sdp_whose_tag_was_changed_on_the_way_means_the_latest() -> None:
+    bench = Bench()
+    leg, invite = bench.call_out()
+    bench.receive(answer_to(invite, 183, [CONTACT], OFFER, tag="ct1"), CALLED)
+    bench.receive(answer_to(invite, 200, [CONTACT], tag="ct9"), CALLED)
+    assert bench.last() == Answered(leg, OFFER)
+
+
+def test_the_sdp_of_the_200_has_the_last_word() -> None:
+    bench = Bench()
+    leg, invite = bench.call_out()
+    bench.receive(answer_to(invite, 183, [CONTACT], OFFER), CALLED)
+    bench.receive(answer_to(invite, 200, [CONTACT], NEW_OFFER), CALLED)
+    assert bench.last() == Answered(leg, NEW_OFFER)
 
 
 @pytest.mark.parametrize(

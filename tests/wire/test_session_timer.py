@@ -71,7 +71,7 @@ def test_the_answer_says_who_refreshes_and_how_often() -> None:
     headers = answered(bench).headers
     assert headers.get("Session-Expires") == "120;refresher=uac"
     assert headers.get("Require") == "timer"
-    assert headers.get("Supported") == "timer"
+    assert headers.get("Supported") == "100rel, timer"
 
 
 def test_nobody_who_does_not_ask_gets_a_timer() -> None:
@@ -130,7 +130,7 @@ def test_we_refresh_at_half_time_by_a_re_invite_with_our_last_description() -> N
     at, invite = next_request(bench)
     assert (at, invite.method, invite.body) == (60.0, "INVITE", ANSWER)
     assert invite.headers.get("Session-Expires") == "120;refresher=uac"
-    assert invite.headers.get("Supported") == "timer"
+    assert invite.headers.get("Supported") == "100rel, timer"
     assert "Min-SE" not in invite.headers
     assert invite.contacts
     assert invite.content_type == "application/sdp"
