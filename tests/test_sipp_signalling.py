@@ -43,9 +43,12 @@ pytestmark = pytest.mark.skipif(
 class Takers:
     """What happens to calls: they ring, are answered, and each has a task of its own."""
 
-    def __init__(self, tasks: asyncio.TaskGroup, *, answers: bool = True) -> None:
+    def __init__(
+        self, tasks: asyncio.TaskGroup, *, answers: bool = True, early: bool = False
+    ) -> None:
         self._tasks = tasks
         self._answers = answers
+        self._early = early
         self.ends: Counter[tuple[str, str]] = Counter()
         """Who ended how many legs, and by what."""
 
@@ -54,7 +57,10 @@ class Takers:
         self._tasks.create_task(self._serve(leg))
 
     async def _serve(self, leg: IncomingLeg) -> None:
-        leg.ring()
+        if self._early:
+            leg.progress(ANSWER)
+        else:
+            leg.ring()
         try:
             if self._answers:
                 await leg.answer(ANSWER)
@@ -87,11 +93,11 @@ async def listening(port: int) -> None:
 
 @asynccontextmanager
 async def served(
-    *, answers: bool = True, timers: Timers = BRISK
+    *, answers: bool = True, early: bool = False, timers: Timers = BRISK
 ) -> AsyncIterator[tuple[Bench, Takers]]:
-    """An endpoint that answers, or lets ring."""
+    """An endpoint that answers, perhaps after early media, or lets ring."""
     async with asyncio.TaskGroup() as tasks:
-        takers = Takers(tasks, answers=answers)
+        takers = Takers(tasks, answers=answers, early=early)
         async with opened(UDP4, TCP4, timers=timers, on_call=takers.take) as bench:
             yield bench, takers
 
@@ -161,6 +167,14 @@ async def test_fifty_calls_that_are_never_acknowledged(tmp_path: Path, scenario:
     async with served(timers=QUICK) as (bench, takers):
         await call_with_sipp(bench, tmp_path, scenario)
         assert takers.ends == {("lost", "no-ack"): CALLS}
+        await nothing_left(bench)
+
+
+async def test_fifty_callers_who_acknowledge_early_media_late(tmp_path: Path) -> None:
+    async with served(early=True) as (bench, takers):
+        await call_with_sipp(bench, tmp_path, "caller-prack")
+        assert takers.ends == {("peer", "bye"): CALLS}
+        assert bench.sip.counters.requests["PRACK"] >= CALLS
         await nothing_left(bench)
 
 
@@ -296,6 +310,23 @@ async def test_fifty_calls_to_a_conference(tmp_path: Path, transport: str) -> No
             # It asks in the dialog; a BYE of ours must not cross that.
             await bench.until(lambda: bench.sip.counters.requests["OPTIONS"] == CALLS)
             for leg in legs:
+                leg.hang_up()
+            await server
+        await nothing_left(bench)
+
+
+async def test_fifty_calls_to_a_conference_whose_early_media_is_reliable(tmp_path: Path) -> None:
+    port = free_port()
+    async with opened(UDP4, TCP4, timers=BRISK) as bench:
+        async with asyncio.TaskGroup() as tasks:
+            server = tasks.create_task(
+                sipp(tmp_path, "conference-prack", "-p", str(port), "-t", TRANSPORTS["TCP"])
+            )
+            await listening(port)
+            flow = Flow("TCP", "127.0.0.1", port)
+            legs = [await call_out(bench, flow) for _ in range(CALLS)]
+            for leg in legs:
+                assert re.search(rb"m=audio [0-9]+ RTP/AVP 0", await leg.answered())
                 leg.hang_up()
             await server
         await nothing_left(bench)
