@@ -36,7 +36,7 @@ from dialin.wire.encryption import Encryption
 from dialin.wire.flow import Flow
 from dialin.wire.message import Request, parse
 from dialin.wire.sdes import Suite
-from tests.settings import settings
+from tests.settings import UNSUPPORTED, settings
 from tests.settings.test_peer_checks import REGISTER
 from tests.world import ANYWHERE, TOKEN, Traces, World, settled, whole_service
 
@@ -113,8 +113,8 @@ async def test_the_service_ends_the_calls_that_are_up_when_it_stops() -> None:
 
 
 async def test_what_this_version_cannot_do_is_refused_before_anything_starts() -> None:
-    with pytest.raises(OperatorError, match=r"bbb_servers\.main\.bridge"):
-        async with app.running(settings({"bbb_servers.main.bridge": "livekit"})):
+    with pytest.raises(OperatorError, match=r"trunks\.lab\.preset"):
+        async with app.running(settings(UNSUPPORTED)):
             pytest.fail("the service has started")
 
 

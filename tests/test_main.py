@@ -456,10 +456,13 @@ def test_config_check_tells_warnings(file: Path) -> None:
 def test_config_check_tells_what_this_version_cannot_do(
     file: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    file.write_text(TOML.replace("secret = ", 'bridge = "livekit"\nsecret = '))
+    unsupported = (
+        'preset = "companyflex"\nmode = "peer"\ntransport = "udp"\nmedia_encryption = "off"'
+    )
+    file.write_text(TOML.replace("[trunks.lab]", f"[trunks.lab]\n{unsupported}"))
 
     assert outcome(monkeypatch, "config", "check", "--config", file) == 1
-    assert capsys.readouterr().err.startswith("dialin: bbb_servers.main.bridge: this version")
+    assert "trunks.lab.preset: Telekom CompanyFlex" in capsys.readouterr().err
 
 
 def test_the_usual_file_is_read_where_none_is_named(no_usual_file: Path) -> None:

@@ -17,7 +17,7 @@ import aiohttp
 from dialin import selftest
 from dialin.app.door import FrontDoor
 from dialin.bbb_api import BbbApi, BbbUnavailable
-from dialin.bbb_voice import BbbVoice, VoiceServer
+from dialin.bbb_voice import BbbVoice, KeyMethod, LiveKitTarget, VoiceServer
 from dialin.call import CallPolicy, House
 from dialin.caller import RoomLabels
 from dialin.errors import OperatorError
@@ -118,9 +118,13 @@ def selftest_plan(settings: Settings, sip: SipEndpoint) -> selftest.Plan | None:
     )
 
 
-def voice_encryption(server: BbbServerSettings) -> Encryption:
-    """What is wanted of FreeSWITCH; `prefer` is for keys that the way there keeps secret."""
-    is_secret = server.voice_transport == "tls" or server.voice_allow_insecure_sdes
+def voice_encryption(server: BbbServerSettings, transport: str = "") -> Encryption:
+    """What is wanted of a conference; `prefer` is for keys that the way there keeps secret.
+
+    `transport` is the way, if not that to FreeSWITCH.
+    """
+    way = transport or server.voice_transport
+    is_secret = way == "tls" or server.voice_allow_insecure_sdes
     is_idle_wish = server.voice_encryption == "prefer" and not is_secret
     return Encryption.OFF if is_idle_wish else Encryption(server.voice_encryption)
 
@@ -145,7 +149,7 @@ def make_apis(
 
 
 def make_voice_servers(settings: Settings) -> dict[str, VoiceServer]:
-    """The FreeSWITCHes of all BBB servers, by the servers' names."""
+    """Where the conferences of all BBB servers are, by the servers' names."""
     return {
         name: VoiceServer(
             server.voice_address,
@@ -153,12 +157,32 @@ def make_voice_servers(settings: Settings) -> dict[str, VoiceServer]:
             server.voice_transport.upper(),
             tuple(map(str, server.voice_networks)),
             voice_encryption(server),
-            TlsTarget(server.voice_address, server.voice_tls_ca_file)
-            if server.voice_transport == "tls"
-            else None,
+            _conference_tls(server, server.voice_address, server.voice_transport),
+            mute_keys=KeyMethod(server.mute_keys),
+            livekit=make_livekit(server),
+            bridge=server.bridge,
         )
         for name, server in settings.bbb_servers.items()
     }
+
+
+def make_livekit(server: BbbServerSettings) -> LiveKitTarget | None:
+    """Where the conferences of one BBB server's LiveKit meetings are."""
+    if server.bridge == "freeswitch":
+        return None
+    host, way = server.livekit_address, server.livekit_way
+    return LiveKitTarget(
+        host,
+        server.livekit_port,
+        way.upper(),
+        tuple(map(str, server.voice_networks)),
+        voice_encryption(server, way),
+        _conference_tls(server, host, way),
+    )
+
+
+def _conference_tls(server: BbbServerSettings, host: str, transport: str) -> TlsTarget | None:
+    return TlsTarget(host, server.voice_tls_ca_file) if transport == "tls" else None
 
 
 def listen_addresses(settings: Settings) -> list[Listen]:

@@ -43,13 +43,22 @@ def check_server(server: BbbServerSettings) -> None:
         exception="voice_allow_insecure_sdes",
         is_allowed=server.voice_allow_insecure_sdes,
     )
-    if server.voice_tls_ca_file and server.voice_transport != "tls":
+    keys_are_hidden(
+        server.voice_encryption,
+        server.livekit_way,
+        setting="livekit_transport",
+        exception="voice_allow_insecure_sdes",
+        is_allowed=server.voice_allow_insecure_sdes or server.bridge == "freeswitch",
+    )
+    if server.voice_tls_ca_file and "tls" not in (server.voice_transport, server.livekit_way):
         raise refused(
             'certificates are for voice_transport = "tls" only.',
             "Set the transport, or remove the file.",
             setting="voice_tls_ca_file",
         )
-    public_audio_is_wanted(server)
+    public_audio_is_wanted(server, server.voice_address, setting="voice_host")
+    if server.livekit_host and server.bridge != "freeswitch":
+        public_audio_is_wanted(server, server.livekit_host, setting="livekit_host")
 
 
 def registration_is_complete(trunk: TrunkSettings) -> None:
@@ -119,15 +128,15 @@ def keys_are_hidden(
         )
 
 
-def public_audio_is_wanted(server: BbbServerSettings) -> None:
+def public_audio_is_wanted(server: BbbServerSettings, address: str, *, setting: str) -> None:
     """Nobody sends callers' audio over the internet by mistake."""
     is_safe = server.voice_encryption == "require"
-    if not is_safe and not server.voice_in_clear and is_public(server.voice_address):
+    if not is_safe and not server.voice_in_clear and is_public(address):
         raise refused(
             "callers' audio would cross a public network unencrypted.",
             'Use an address inside a private network or tunnel, set voice_encryption = "require", '
             "or set voice_in_clear = true.",
-            setting="voice_host",
+            setting=setting,
         )
 
 

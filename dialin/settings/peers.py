@@ -385,8 +385,38 @@ class BbbServerSettings(Section):
     )
     bridge: Literal["auto", "freeswitch", "livekit"] = Field(
         default="auto",
-        description="What carries the meetings' audio. `auto` means FreeSWITCH in this version; "
-        "`livekit` is not in it.",
+        description="What carries the meetings' audio. `auto`: what BigBlueButton says of each "
+        "meeting, and FreeSWITCH where it says nothing.",
+    )
+    livekit_host: Host | None = Field(
+        default=None,
+        description="Host of the server's livekit-sip. Unset: the host of FreeSWITCH.",
+        examples=["10.0.0.13"],
+    )
+    livekit_port: Port = Field(default=5062, description="SIP port of livekit-sip.")
+    livekit_transport: Transport | None = Field(
+        default=None,
+        description="Transport to livekit-sip. Unset: the same as `voice_transport`. Encryption, "
+        "certificates and networks are those of the settings that begin with `voice_`.",
+        examples=["tcp"],
+    )
+    mute_keys: Literal["off", "rfc4733", "info"] = Field(
+        default="off",
+        description="How a caller's mute is told to FreeSWITCH, so that BigBlueButton's list of "
+        "users shows it: the keys that `config/freeswitch` binds, as telephone events (`rfc4733`) "
+        "or by SIP INFO (`info`). `off`: callers are muted here alone, and the list does not show "
+        "it; wrong without the dialplan file.",
+    )
+    webhooks: bool = Field(
+        default=True,
+        description="Whether BigBlueButton is asked to tell by itself what happens in meetings, "
+        "which needs `web.base_url` here and bbb-webhooks there. Without it callers do not hear "
+        "that a host has muted them, and rooms are noticed a few seconds later.",
+    )
+    hook_sources: tuple[Network, ...] = Field(
+        default=(),
+        description="Networks that the server's webhooks come from. Empty: the addresses of `url`.",
+        examples=[["203.0.113.7/32"]],
     )
 
     @model_validator(mode="before")
@@ -413,6 +443,16 @@ class BbbServerSettings(Section):
     def voice_address(self) -> str:
         """The host of FreeSWITCH, wherever it is set."""
         return self.voice_host or (self.url.host or "").strip("[]")
+
+    @property
+    def livekit_address(self) -> str:
+        """The host of livekit-sip, wherever it is set."""
+        return self.livekit_host or self.voice_address
+
+    @property
+    def livekit_way(self) -> Transport:
+        """The transport to livekit-sip, wherever it is set."""
+        return self.livekit_transport or self.voice_transport
 
     @model_validator(mode="after")
     def _keys_agree(self) -> Self:

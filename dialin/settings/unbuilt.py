@@ -21,18 +21,6 @@ def refuse_unbuilt(settings: Settings) -> None:
         raise SettingsError(*problems)
 
 
-def livekit(settings: Settings) -> Iterator[Problem]:
-    """Meetings whose audio does not run on FreeSWITCH."""
-    for name, server in settings.bbb_servers.items():
-        if server.bridge == "livekit":
-            yield Problem(
-                f"bbb_servers.{name}.bridge",
-                "",
-                "this version cannot join LiveKit audio.",
-                'Use "freeswitch" for servers whose meetings run on it.',
-            )
-
-
 def unsupported_presets(settings: Settings) -> Iterator[Problem]:
     """Providers that want something of us that we do not speak."""
     for name, trunk in settings.trunks.items():
@@ -46,7 +34,4 @@ def unsupported_presets(settings: Settings) -> Iterator[Problem]:
             )
 
 
-UNBUILT: tuple[Callable[[Settings], Iterator[Problem]], ...] = (
-    livekit,
-    unsupported_presets,
-)
+UNBUILT: tuple[Callable[[Settings], Iterator[Problem]], ...] = (unsupported_presets,)

@@ -24,7 +24,7 @@ from dialin.settings import load
 from dialin.sip import Listen
 from tests.fakes.authority import Authority
 from tests.fakes.registrar import PASSWORD, REALM, USER, Registrar
-from tests.settings import TOKEN
+from tests.settings import TOKEN, UNSUPPORTED
 from tests.world import World, whole_service
 
 SECRET = "s3cret-canary-of-the-check"
@@ -178,9 +178,13 @@ async def test_settings_that_cannot_be_used_are_told_one_by_one(tmp_path: Path) 
 async def test_what_this_version_cannot_do_fails_and_the_rest_is_looked_at(tmp_path: Path) -> None:
     async with stand_ins() as (bbb, voice):
         file = written(tmp_path, bbb=bbb.url, voice=voice)
-        file.write_text(file.read_text().replace("voice_port", 'bridge = "livekit"\nvoice_port'))
+        unsupported = "".join(
+            f'{name.removeprefix("trunks.lab.")} = "{value}"\n'
+            for name, value in UNSUPPORTED.items()
+        )
+        file.write_text(file.read_text().replace("[trunks.lab]\n", f"[trunks.lab]\n{unsupported}"))
         steps = told(await invoked("--config", file, "--json"))
-    assert steps["settings"]["cause"].startswith("bbb_servers.main.bridge: this version cannot")
+    assert "trunks.lab.preset: Telekom CompanyFlex" in steps["settings"]["cause"]
     assert steps["bbb_servers.main API"]["result"] == "ok"
 
 

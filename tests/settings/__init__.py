@@ -21,6 +21,14 @@ MINIMAL: dict[str, Any] = {
     "bbb_servers": {"main": {"url": "https://bbb.example.org/bigbluebutton/", "secret": SECRET}},
 }
 
+UNSUPPORTED: dict[str, Any] = {
+    "trunks.lab.preset": "companyflex",
+    "trunks.lab.mode": "peer",
+    "trunks.lab.transport": "udp",
+    "trunks.lab.media_encryption": "off",
+}
+"""A provider that this version cannot talk to."""
+
 
 def with_values(changes: dict[str, Any]) -> dict[str, Any]:
     """The minimal settings with values put at dotted paths."""

@@ -184,3 +184,43 @@ def test_audio_that_must_be_encrypted_may_go_to_a_public_address() -> None:
 def test_audio_to_the_public_address_of_the_api_must_be_wanted_too() -> None:
     assert "public network" in complaint({"bbb_servers.main.url": "https://8.8.8.8/"})
     assert "public network" in complaint({"bbb_servers.main.url": "https://[2a00:1450::1]/"})
+
+
+# LiveKit
+
+
+def test_the_way_to_livekit_is_that_to_freeswitch_unless_set() -> None:
+    server = settings({"bbb_servers.main.voice_host": "10.0.0.12"}).bbb_servers["main"]
+    assert (server.livekit_address, server.livekit_way, server.livekit_port) == (
+        "10.0.0.12",
+        "udp",
+        5062,
+    )
+    own = {
+        "bbb_servers.main.livekit_host": "10.0.0.13",
+        "bbb_servers.main.livekit_transport": "tcp",
+    }
+    server = settings(own).bbb_servers["main"]
+    assert (server.livekit_address, server.livekit_way) == ("10.0.0.13", "tcp")
+
+
+def test_the_keys_of_livekits_audio_are_hidden_as_well() -> None:
+    hidden = VOICE_TLS | {"bbb_servers.main.voice_encryption": "require"}
+    udp = hidden | {"bbb_servers.main.livekit_transport": "udp"}
+    assert complaint(udp).startswith("bbb_servers.main.livekit_transport: ")
+    assert not complaint(udp | {"bbb_servers.main.bridge": "freeswitch"})
+    assert not complaint(udp | {"bbb_servers.main.voice_allow_insecure_sdes": True})
+
+
+def test_certificates_may_be_livekits(tmp_path: Path) -> None:
+    file = tmp_path / "ca.pem"
+    file.write_text("")
+    ca = {"bbb_servers.main.voice_tls_ca_file": str(file)}
+    assert not complaint(ca | {"bbb_servers.main.livekit_transport": "tls"})
+
+
+def test_audio_to_a_livekit_elsewhere_crosses_no_public_network_by_mistake() -> None:
+    public = {"bbb_servers.main.livekit_host": "8.8.8.8"}
+    assert complaint(public).startswith("bbb_servers.main.livekit_host: callers' audio")
+    assert not complaint(public | {"bbb_servers.main.bridge": "freeswitch"})
+    assert not complaint(public | {"bbb_servers.main.voice_in_clear": True})

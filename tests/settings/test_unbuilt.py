@@ -7,7 +7,7 @@ import pytest
 
 from dialin.settings import refuse_unbuilt
 from dialin.settings.problems import SettingsError
-from tests.settings import settings
+from tests.settings import UNSUPPORTED, settings
 from tests.settings.test_peer_checks import REGISTER
 
 
@@ -20,6 +20,7 @@ def refusal(changes: dict[str, object]) -> str:
 def test_what_is_built_is_not_refused() -> None:
     refuse_unbuilt(settings({"trunks.lab.session_timers": 1800}))
     refuse_unbuilt(settings(REGISTER))
+    refuse_unbuilt(settings({"bbb_servers.main.bridge": "livekit"}))
     refuse_unbuilt(settings({"trunks.lab.transport": "tcp", "trunks.lab.preset": "voipms"}))
     refuse_unbuilt(
         settings(
@@ -37,16 +38,7 @@ def test_what_is_built_is_not_refused() -> None:
     ("changes", "sentence"),
     [
         (
-            {"bbb_servers.main.bridge": "livekit"},
-            "bbb_servers.main.bridge: this version cannot join LiveKit audio.",
-        ),
-        (
-            {
-                "trunks.lab.preset": "companyflex",
-                "trunks.lab.mode": "peer",
-                "trunks.lab.transport": "udp",
-                "trunks.lab.media_encryption": "off",
-            },
+            UNSUPPORTED,
             "trunks.lab.preset: Telekom CompanyFlex is unsupported: it wants media security",
         ),
     ],
@@ -61,14 +53,8 @@ def test_what_is_not_built_is_refused_and_not_ignored(
 
 
 def test_all_that_is_not_built_is_told_at_once() -> None:
-    said = refusal(
-        {
-            "trunks.lab.preset": "companyflex",
-            "trunks.lab.mode": "peer",
-            "trunks.lab.transport": "udp",
-            "trunks.lab.media_encryption": "off",
-            "bbb_servers.main.bridge": "livekit",
-        }
-    )
+    sources = {"trunks.two.allowed_sources": ["192.0.2.0/24"]}
+    other = {name.replace("lab", "two"): value for name, value in UNSUPPORTED.items()}
+    said = refusal({**UNSUPPORTED, **other, **sources})
 
     assert len(said.splitlines()) == 2
