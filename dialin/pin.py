@@ -27,6 +27,19 @@ from dialin.budgets import Budgets, Guess, Guesser
 from dialin.caller import Caller
 from dialin.rooms import Room, is_voice_bridge
 
+__all__ = [
+    "ANSWER_STEP_S",
+    "Ambiguous",
+    "Attempts",
+    "DirectoryDown",
+    "Found",
+    "Guesser",
+    "Outcome",
+    "PinDesk",
+    "TooManyGuesses",
+    "UnknownPin",
+]
+
 log = logging.getLogger(__name__)
 
 ANSWER_STEP_S = 0.7

@@ -45,7 +45,7 @@ __all__ = [
 
 PIN_DIGITS = 9
 """Enough for hundreds of rooms at a risk below 1 % a day (`budgets.risk_24h`)."""
-SMALLEST_PIN = 10 ** (PIN_DIGITS - 1)
+SMALLEST_PIN: int = 10 ** (PIN_DIGITS - 1)
 """No leading zero: spreadsheets and people drop it."""
 TRIES = 1000
 KEY_BYTES = 32
