@@ -21,7 +21,7 @@ from typing import Protocol
 
 from dialin.errors import PeerError
 from dialin.events import Codec
-from dialin.media.engine import LegSettings, MediaLeg
+from dialin.media.engine import LegSettings, MediaLeg, MediaRefused
 from dialin.wire import sdp
 from dialin.wire.encryption import ALL_SUITES, Encryption, NewKey
 from dialin.wire.sdes import Suite
@@ -65,6 +65,16 @@ class Answerable(Changeable, Protocol):
         """Take the call; gives the SDP of their ACK."""
 
 
+class Called(Changeable, Protocol):
+    """What is needed of a call from us."""
+
+    async def answered(self) -> bytes:
+        """Their SDP, once they have taken the call."""
+
+    async def early_media(self) -> bytes:
+        """Their SDP from before that, whenever there is news of it."""
+
+
 class Negotiation:
     """Our side of one leg's offers and answers."""
 
@@ -94,6 +104,32 @@ class Negotiation:
         await self._configure(self._remote)
         await leg.answer(answer)
         return self._remote
+
+    async def agree(self, leg: Called) -> sdp.RemoteMedia:
+        """Agree with whom we call, by their answer to the offer that the call was made with.
+
+        An early answer (RFC 3960) configures the media leg at once, so that it is ready when the
+        call is taken and loses nothing of what is sent from then on. The last answer has the last
+        word. Who hears what comes before it is up to the leg's owner: nobody, unless he plays it.
+
+        Raises PeerError where nothing can be agreed, and whatever `answered` raises.
+        """
+        self.attend(leg)
+        following = asyncio.create_task(self._follow_early_media(leg))
+        try:
+            answer = await leg.answered()
+        finally:
+            following.cancel()
+            await asyncio.wait((following,))
+        return await self.accept(answer)
+
+    async def _follow_early_media(self, leg: Called) -> None:
+        while True:
+            early = await leg.early_media()
+            # An answer that cannot be used may yet be followed by one that can; and a media leg
+            # that is gone is found out when the call is taken.
+            with suppress(PeerError, MediaRefused):
+                await self.accept(early)
 
     def offer(self, *, opportunistic: bool = False) -> bytes:
         """Our first offer. `opportunistic`: in the clear rather than not at all."""

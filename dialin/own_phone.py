@@ -79,6 +79,8 @@ class Talk:
     """Our side of the audio."""
     sip: OutgoingLeg
     """Our side of the signalling."""
+    early_packets: int = 0
+    """Audio that came before the answer: ringing, or an announcement of the network."""
 
     @property
     def ended(self) -> asyncio.Future[LegEnd]:
@@ -86,14 +88,17 @@ class Talk:
         return self.sip.ended
 
     async def hears(self, within_s: float) -> bool:
-        """Whether any audio has come, or comes in this time."""
+        """Whether any audio has come since the answer, or comes in this time."""
         try:
             async with asyncio.timeout(within_s):
-                while not (await self.media.statistics()).packets_received:  # noqa: ASYNC110 - see LOOK_EVERY_S
+                while await self._packets_since_answer() <= 0:  # noqa: ASYNC110 - see LOOK_EVERY_S
                     await asyncio.sleep(LOOK_EVERY_S)
         except TimeoutError:
             return False
         return True
+
+    async def _packets_since_answer(self) -> int:
+        return (await self.media.statistics()).packets_received - self.early_packets
 
     async def press(self, keys: str) -> None:
         """Press keys, and return when the last is up. Raises MediaRefused."""
@@ -160,8 +165,7 @@ class OwnPhone:
                 audio = Negotiation(media, line.advertised_host or here, terms)
                 sip = await self._invite(number, flow, line, audio.offer(), answer_within_s)
                 undo.callback(sip.hang_up)
-                audio.attend(sip)
-                await audio.accept(await sip.answered())
+                await audio.agree(sip)
                 return sip
 
             terms = Terms(self._codecs, line.encryption, line.suites)
@@ -171,8 +175,9 @@ class OwnPhone:
                 if refused.status != NOT_ACCEPTABLE or line.encryption is not Encryption.PREFER:
                     raise
                 sip = await dial(replace(terms, encryption=Encryption.OFF))
+            early = (await media.statistics()).packets_received
             await media.start()
-            yield Talk(media, sip)
+            yield Talk(media, sip, early)
 
     async def _invite(
         self, number: str, flow: Flow, line: Line, offer: bytes, answer_within_s: float

@@ -14,6 +14,7 @@ from dialin.errors import PeerError
 from dialin.events import Codec
 from dialin.media.engine import LegSettings, RemoteNotAllowed
 from dialin.negotiation import Negotiation, Terms
+from dialin.sip import Refused
 from dialin.wire import sdp
 from dialin.wire.encryption import Encryption
 from dialin.wire.sdes import Crypto, Suite
@@ -326,3 +327,92 @@ class TestMidCall:
         _, talks = await self.begun()
         with pytest.raises(TimeoutError):
             await asyncio.wait_for(talks.changed(), 0.01)
+
+
+# Whom we call
+
+
+class CalledLeg:
+    """A call from us, and what is answered before and at its end."""
+
+    def __init__(self) -> None:
+        self.on_reoffer: Callable[[bytes | None], bytes | None] = lambda offer: b""
+        self.on_reanswer: Callable[[bytes], None] = lambda answer: None
+        self.early: asyncio.Queue[bytes] = asyncio.Queue()
+        self.last: asyncio.Future[bytes] = asyncio.get_running_loop().create_future()
+
+    async def early_media(self) -> bytes:
+        return await self.early.get()
+
+    async def answered(self) -> bytes:
+        return await self.last
+
+
+def ports(media: FakeMedia) -> list[int]:
+    """Where the media leg was told that the far end is."""
+    return [settings.remote_rtp_port for settings in media.settings]
+
+
+async def test_an_early_answer_readies_the_media_before_the_call_is_taken() -> None:
+    media, leg = FakeMedia(), CalledLeg()
+    audio = negotiation(media=media)
+    audio.offer()
+    agreeing = asyncio.create_task(audio.agree(leg))
+    leg.early.put_nowait(theirs(Codec.PCMA, port=4000))
+    await asyncio.sleep(0.1)
+    assert ports(media) == [4000]
+    assert not agreeing.done()
+    leg.last.set_result(theirs(Codec.PCMA, port=4000))
+    remote = await agreeing
+    assert (remote.codec, remote.rtp_port) == (Codec.PCMA, 4000)
+    assert set(ports(media)) == {4000}
+
+
+async def test_the_last_answer_has_the_last_word() -> None:
+    media, leg = FakeMedia(), CalledLeg()
+    audio = negotiation(media=media)
+    audio.offer()
+    agreeing = asyncio.create_task(audio.agree(leg))
+    leg.early.put_nowait(theirs(Codec.PCMA, port=4000))
+    leg.early.put_nowait(theirs(Codec.G722, port=4002))
+    await asyncio.sleep(0.1)
+    leg.last.set_result(theirs(Codec.PCMA, port=4004))
+    assert (await agreeing).codec is Codec.PCMA
+    assert ports(media) == [4000, 4002, 4004]
+
+
+async def test_an_early_answer_that_cannot_be_used_ends_nothing() -> None:
+    media, leg = StrictMedia(), CalledLeg()
+    audio = negotiation(media=media)
+    audio.offer()
+    agreeing = asyncio.create_task(audio.agree(leg))
+    leg.early.put_nowait(b"nonsense")
+    leg.early.put_nowait(theirs(Codec.PCMA, host="203.0.113.66"))
+    await asyncio.sleep(0.1)
+    leg.last.set_result(theirs(Codec.PCMA, port=4004))
+    await agreeing
+    assert ports(media) == [4004]
+
+
+async def test_a_refusal_is_told_and_nobody_waits_for_early_media_any_more() -> None:
+    leg = CalledLeg()
+    audio = negotiation()
+    audio.offer()
+    agreeing = asyncio.create_task(audio.agree(leg))
+    await asyncio.sleep(0)
+    leg.last.set_exception(Refused(486))
+    with pytest.raises(Refused):
+        await agreeing
+    assert len(asyncio.all_tasks()) == 1
+
+
+async def test_who_stops_waiting_leaves_nobody_behind() -> None:
+    leg = CalledLeg()
+    audio = negotiation()
+    audio.offer()
+    agreeing = asyncio.create_task(audio.agree(leg))
+    await asyncio.sleep(0)
+    agreeing.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await agreeing
+    assert len(asyncio.all_tasks()) == 1

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import asyncio
+import socket
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
@@ -12,7 +13,7 @@ import pytest
 from dialin.events import Codec
 from dialin.own_phone import Hosts, Line, OwnPhone, listens_for, opened_phone, own_media
 from dialin.sip import IncomingLeg, Listen, Refused, SipEndpoint
-from dialin.wire import sdp
+from dialin.wire import rtp, sdp
 from dialin.wire.encryption import Encryption
 from dialin.wire.flow import Flow
 
@@ -21,18 +22,30 @@ class Door:
     """Takes calls without SRTP, and refuses others."""
 
     def __init__(self) -> None:
+        self.announcement: socket.socket | None = None
+        """Where set: early media comes from there, and the answer waits until it `is_over`."""
+        self.is_over = asyncio.Event()
+        self.has_come = asyncio.Event()
         self.came: list[IncomingLeg] = []
         self._tasks: set[asyncio.Task[bytes | None]] = set()
 
     def take(self, leg: IncomingLeg) -> None:
         """A call."""
         self.came.append(leg)
+        self.has_come.set()
         if b"RTP/SAVP" in (leg.offer or b""):
             leg.reject(488)
             return
         offer = sdp.SessionDescription.parse(leg.offer or b"")
-        answer, _ = sdp.answer(offer, sdp.LocalMedia(leg.local_host, 9, 1, 1), [Codec.PCMA])
-        self._tasks.add(asyncio.create_task(leg.answer(bytes(answer))))
+        port = self.announcement.getsockname()[1] if self.announcement else 9
+        answer, _ = sdp.answer(offer, sdp.LocalMedia(leg.local_host, port, 1, 1), [Codec.PCMA])
+        self._tasks.add(asyncio.create_task(self._answer(leg, bytes(answer))))
+
+    async def _answer(self, leg: IncomingLeg, answer: bytes) -> bytes | None:
+        if self.announcement:
+            leg.progress(answer)
+            await self.is_over.wait()
+        return await leg.answer(answer)
 
 
 @asynccontextmanager
@@ -65,6 +78,43 @@ async def test_srtp_that_is_required_is_not_given_up() -> None:
             async with phone.calling("1", flow, Line(encryption=Encryption.REQUIRE)):
                 pass
     assert len(taking.came) == 1
+
+
+async def test_what_rings_before_the_answer_is_no_prompt() -> None:
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as audio:
+        audio.bind(("127.0.0.1", 0))
+        async with door() as (taking, flow, phone), asyncio.TaskGroup() as tasks:
+            taking.announcement = audio
+            tasks.create_task(announce(taking))
+            async with phone.calling("1", flow) as talk:
+                assert talk.early_packets > 0
+                assert not await talk.hears(0.3)
+                send_audio(taking.came[0], audio, first=100)
+                assert await talk.hears(5.0)
+
+
+async def announce(taking: Door) -> None:
+    """Send audio to a caller who waits, and let the door answer after that."""
+    await taking.has_come.wait()
+    for number in range(50):
+        await asyncio.sleep(0.02)
+        assert taking.announcement
+        send_audio(taking.came[0], taking.announcement, first=number)
+    taking.is_over.set()
+
+
+def send_audio(leg: IncomingLeg, audio: socket.socket, *, first: int) -> None:
+    """A packet of silence."""
+    offer = sdp.SessionDescription.parse(leg.offer or b"")
+    packet = rtp.pack(
+        b"\xd5" * 160,
+        payload_type=8,
+        marker=False,
+        sequence=first,
+        timestamp=160 * first,
+        ssrc=7,
+    )
+    audio.sendto(packet, ("127.0.0.1", offer.media[0].port))
 
 
 async def test_what_a_nat_hides_is_said_as_it_looks_from_outside() -> None:

@@ -202,12 +202,16 @@ class OutgoingLeg(_Leg):
         self._answer: asyncio.Future[bytes | None] = asyncio.get_running_loop().create_future()
         self._keys: deque[asyncio.Future[int]] = deque()
         """Keys under way by INFO, oldest first."""
+        self._is_early = asyncio.Event()
 
     def take(self, event: Event) -> None:
         """What the agent tells about this leg."""
         match event:
+            case Progress(sdp=None):
+                pass
             case Progress(sdp=sdp):
-                self.early = sdp or self.early
+                self.early = sdp
+                self._is_early.set()
             case Answered(answer=answer):
                 self._answer.set_result(answer)
             case KeyTaken(status=status):
@@ -229,6 +233,15 @@ class OutgoingLeg(_Leg):
                 raise Refused(gone.end.status) from None
             raise
         return answer or b""
+
+    async def early_media(self) -> bytes:
+        """The SDP of a provisional response, whenever there is news of one.
+
+        Waits for ever where none comes: whoever waits does so beside `answered`.
+        """
+        await self._is_early.wait()
+        self._is_early.clear()
+        return self.early or b""
 
     async def send_info_digit(self, key: str) -> None:
         """Press a key by INFO, and return once the called side has taken it.
