@@ -25,6 +25,7 @@ from dialin.rooms import Rooms
 from dialin.settings import Settings, refuse_unbuilt
 from dialin.sip import SipEndpoint
 from dialin.trunk import Trunks
+from dialin.web.api import call_operations
 from dialin.web.app import build_app, serve
 from dialin.web.health import Readiness
 from dialin.web.metrics import Metrics
@@ -108,7 +109,8 @@ async def running(settings: Settings, pace: Pace = Pace()) -> AsyncIterator[Serv
                 accepting=not registry.is_draining,
                 trunks=readiness_of(settings, registrations.standings),
             ),
-            token=settings.web.token.get_secret_value() if settings.web.token else None,
+            tokens=parts.make_tokens(settings),
+            operations=call_operations(registry),
             metrics=metrics,
         )
         web_addresses = await stack.enter_async_context(

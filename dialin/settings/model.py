@@ -12,6 +12,7 @@ from typing import Self
 
 from pydantic import Field, model_validator
 
+from dialin.settings.api import TokenSettings
 from dialin.settings.base import Name, Section, refused
 from dialin.settings.peers import BbbServerSettings, TrunkSettings
 from dialin.settings.service import (
@@ -47,8 +48,13 @@ class Settings(Section):
     ivr: IvrSettings = IvrSettings()
     media: MediaSettings = MediaSettings()
     web: WebSettings = WebSettings()
+    tokens: dict[Name, TokenSettings] = Field(
+        default={},
+        description="Tokens of the API by the names of those who have them, each with its scopes.",
+    )
     selftest: SelfTestSettings = SelfTestSettings()
     privacy: PrivacySettings = PrivacySettings()
+    store: StoreSettings = StoreSettings()
     log: LogSettings = LogSettings()
 
     @model_validator(mode="after")

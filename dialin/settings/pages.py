@@ -70,6 +70,8 @@ class Table:
     """Whether there can be several, in double brackets."""
     has_default: bool
     """Whether it stands as a list of tables in the line of its setting."""
+    is_optional: bool
+    """Whether there need be none of it, whatever its name."""
 
     @property
     def header(self) -> str:
@@ -89,7 +91,8 @@ def tables(name: str, section: type[BaseModel] = Settings, above: str = "") -> I
         if inner:
             kind = get_origin(field.annotation)
             path = f"{above}{key}.{name}" if kind is dict else f"{above}{key}"
-            yield Table(path, inner, kind is tuple, bool(field.default))
+            is_optional = kind is dict and not field.is_required()
+            yield Table(path, inner, kind is tuple, bool(field.default), is_optional)
             yield from tables(name, inner, f"{path}.")
 
 
@@ -99,11 +102,11 @@ def example() -> str:
     for table in tables(EXAMPLE_NAME):
         if not (table.is_list and table.has_default):
             lines += comment(table.meaning)
-            lines.append(table.header)
+            lines.append(f"# {table.header}" if table.is_optional else table.header)
             for key, field in table.section.model_fields.items():
                 if not section_of(field) or field.default:
                     is_shown = field.is_required() or f"{table.path}.{key}" in SHOWN
-                    lines += entry(key, field, is_shown=is_shown)
+                    lines += entry(key, field, is_shown=is_shown and not table.is_optional)
             lines.append("")
     return "\n".join(lines)
 
@@ -113,7 +116,7 @@ def entry(key: str, field: FieldInfo, *, is_shown: bool) -> Iterator[str]:
     yield from comment(f"{field.description or ''}{limits(field, ' ({})')}")
     if is_shown:
         yield f"{key} = {toml(field.examples[0] if field.examples else '')}"
-    elif field.default in (None, (), "") and field.examples:
+    elif field.examples and (field.is_required() or field.default in (None, (), "")):
         yield f"# {key} = {toml(field.examples[0])}"
     else:
         yield f"# {key} = {toml(field.default)}"

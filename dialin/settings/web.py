@@ -41,6 +41,18 @@ def _checked_origin(text: str) -> str:
 Origin = Annotated[str, Field(max_length=300), AfterValidator(_checked_origin)]
 
 
+def strong_secret(secret: SecretStr, what: str, info: ValidationInfo) -> SecretStr:
+    """The secret itself, if nobody can guess it."""
+    text = secret.get_secret_value()
+    if text and (info.context or {}).get("for_demo"):
+        return secret
+    if len(text) < TOKEN_MIN_CHARACTERS or len(set(text)) < TOKEN_MIN_DISTINCT:
+        raise refused(
+            f"the {what} can be guessed.", "Use a long random one: openssl rand -base64 32."
+        )
+    return secret
+
+
 class WebSettings(Section):
     """Pages for hosts and callers, and what is for operators: health, metrics and the API."""
 
@@ -55,6 +67,12 @@ class WebSettings(Section):
         description="Bearer token of the API, better in a secret file than here. Unset: the API "
         "is off, health and metrics stay.",
         examples=["what `openssl rand -base64 32` prints"],
+    )
+    requests_per_minute: int = Field(
+        default=600,
+        ge=1,
+        le=100_000,
+        description="Requests to the API that each token may make in a minute; more get 429.",
     )
     public_host: Host | None = Field(
         default=None,
@@ -120,15 +138,7 @@ class WebSettings(Section):
     def _secret_is_strong(cls, secret: SecretStr | None, info: ValidationInfo) -> SecretStr | None:
         if secret is None:
             return None
-        text = secret.get_secret_value()
-        if text and (info.context or {}).get("for_demo"):
-            return secret
-        if len(text) < TOKEN_MIN_CHARACTERS or len(set(text)) < TOKEN_MIN_DISTINCT:
-            what = "token" if info.field_name == "token" else "secret"
-            raise refused(
-                f"the {what} can be guessed.", "Use a long random one: openssl rand -base64 32."
-            )
-        return secret
+        return strong_secret(secret, "token" if info.field_name == "token" else "secret", info)
 
     @field_validator("base_url", "imprint_url", "privacy_url")
     @classmethod

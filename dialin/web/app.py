@@ -4,14 +4,21 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 
 from aiohttp import web
 
 from dialin.errors import OperatorError
 from dialin.web.access_log import AccessLog, note_route
-from dialin.web.api import LiveCalls, bearer, calls
+from dialin.web.api import (
+    LiveCalls,
+    Operation,
+    Tokens,
+    add_operations,
+    guard,
+    openapi_page,
+)
 from dialin.web.health import Readiness, Servers, healthz, readyz
 from dialin.web.metrics import Metrics, metrics_page
 from dialin.web.problem import add_security_headers, errors_as_problems
@@ -25,19 +32,22 @@ def build_app(
     registry: LiveCalls,
     rooms: Servers,
     ready: Callable[[], Readiness],
-    token: str | None,
+    tokens: Tokens,
+    operations: Sequence[Operation],
     metrics: Metrics,
 ) -> web.Application:
     """All pages. Without a token there is no API."""
     app = web.Application(
-        middlewares=[note_route, errors_as_problems, bearer(token)],
+        middlewares=[note_route, errors_as_problems, guard(tokens)],
         client_max_size=LARGEST_BODY_BYTES,
     )
     app.on_response_prepare.append(add_security_headers)
     app.router.add_get("/healthz", healthz())
     app.router.add_get("/readyz", readyz(ready, rooms))
     app.router.add_get("/metrics", metrics_page(metrics))
-    app.router.add_get("/api/v1/calls", calls(registry))
+    if tokens.exist:
+        add_operations(app, operations)
+        app.router.add_get("/api/openapi.json", openapi_page(operations, metrics.version))
     metrics.watch_calls(registry, rooms)
     return app
 

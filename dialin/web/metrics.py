@@ -43,6 +43,8 @@ class Metrics:
 
     def __init__(self, *, version: str, trunks: Sequence[str]) -> None:
         cast(Callable[[], None], prometheus_client.disable_created_metrics)()
+        self.version = version
+        """Of the program."""
         self.registry = CollectorRegistry()
         """Where they stand; nothing else is in it."""
         self._trunks = tuple(trunks)

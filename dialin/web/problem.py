@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from http import HTTPStatus
+from typing import Any
 
 from aiohttp import hdrs, web
 from aiohttp.typedefs import Handler
@@ -32,15 +33,26 @@ KEPT_HEADERS = (hdrs.ALLOW, hdrs.WWW_AUTHENTICATE, hdrs.RETRY_AFTER)
 """What an error says to the client in headers; the rest of it is replaced by the document."""
 
 
-def problem(status: int, headers: Mapping[str, str] | None = None) -> web.Response:
-    """A problem document that says what the status says (RFC 9457 §4.2.1, about:blank)."""
+def problem(
+    status: int,
+    headers: Mapping[str, str] | None = None,
+    *,
+    detail: str = "",
+    errors: Sequence[Mapping[str, str]] = (),
+) -> web.Response:
+    """A problem document (RFC 9457 §4.2.1, about:blank), which says what the status says.
+
+    `detail` says more; `errors` are places in the request's body (RFC 9457 §3, its example).
+    """
     phrase = HTTPStatus(status)
-    document = {
+    document: dict[str, Any] = {
         "type": "about:blank",
         "title": phrase.phrase,
         "status": status,
-        "detail": phrase.description or phrase.phrase,
+        "detail": detail or phrase.description or phrase.phrase,
     }
+    if errors:
+        document["errors"] = list(errors)
     return web.Response(
         status=status,
         text=json.dumps(document),

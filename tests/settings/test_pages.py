@@ -61,7 +61,7 @@ def test_what_the_example_leaves_out_is_valid_when_it_is_put_in(tmp_path: Path) 
 
 
 def uncommented(text: str) -> str:
-    return re.sub(r"^# ([a-z0-9_]+ = )", r"\1", text, flags=re.MULTILINE)
+    return re.sub(r"^# (\[|[a-z0-9_]+ = )", r"\1", text, flags=re.MULTILINE)
 
 
 def keys_in(values: object) -> set[str]:

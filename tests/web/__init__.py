@@ -8,11 +8,13 @@ from datetime import UTC, datetime
 
 from aiohttp import web
 
-from dialin.registry import CallSnapshot, CallState
+from dialin.registry import CallSnapshot, CallState, Order
 from dialin.rooms import ServerHealth
 from dialin.web import Metrics, Readiness, build_app
+from dialin.web.api import Operation, Token, Tokens, call_operations
 
 TOKEN = "t0ken-canary-Xq7Lw2Vb9Zr4"
+EVERYTHING = Token("web", TOKEN)
 AUTHORISED = {"Authorization": f"Bearer {TOKEN}"}
 
 CALL = CallSnapshot(
@@ -39,10 +41,18 @@ class Calls:
     """A table of calls."""
 
     up: list[CallSnapshot] = field(default_factory=list)
+    orders: list[tuple[str, Order]] = field(default_factory=list)
 
     def snapshots(self) -> list[CallSnapshot]:
         """What is in it."""
         return self.up
+
+    def give(self, call_id: str, order: Order) -> bool:
+        """Keep what was asked; a call named busy takes nothing."""
+        if call_id == "busy":
+            return False
+        self.orders.append((call_id, order))
+        return True
 
 
 @dataclass
@@ -57,7 +67,9 @@ def app_with(
     calls: Calls | None = None,
     rooms: Rooms | None = None,
     readiness: Readiness | None = None,
-    token: str | None = TOKEN,
+    tokens: tuple[Token, ...] = (EVERYTHING,),
+    operations: tuple[Operation, ...] | None = None,
+    per_minute: int = 1000,
     metrics: Metrics | None = None,
 ) -> web.Application:
     """The pages, with stand-ins where nothing is given."""
@@ -65,6 +77,7 @@ def app_with(
         registry=calls or Calls(),
         rooms=rooms or Rooms(),
         ready=lambda: readiness or Readiness(accepting=True),
-        token=token,
+        tokens=Tokens(tokens, per_minute=per_minute),
+        operations=call_operations(calls or Calls()) if operations is None else operations,
         metrics=metrics or Metrics(version="1.2.3", trunks=["lab"]),
     )

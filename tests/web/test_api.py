@@ -9,9 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dialin.registry import CallState
-from dialin.web.api import is_authorised
-from tests.web import AUTHORISED, CALL, TOKEN, Calls, app_with
+from dialin.registry import Admit, CallState, HangUp, LowerHand, MoveTo, Mute, Order, Refuse, Unmute
+from dialin.web.api import Scope, Token, Tokens
+from tests.web import AUTHORISED, CALL, EVERYTHING, TOKEN, Calls, app_with
 from tests.web.conftest import Visit
 
 
@@ -27,11 +27,14 @@ async def test_a_call_is_shown_with_every_field_of_the_contract(visit: Visit) ->
             "number_called": "+493012345678",
             "label": "xxx-xxx-1234",
             "state": "in_room",
+            "waiting_for": "",
             "room": "demo",
             "server": "main",
             "codec": "G722",
             "encrypted": False,
             "muted": False,
+            "hand_raised": False,
+            "language": None,
             "started_at": "2026-11-26T06:44:01.500+00:00",
             "duration_s": 12.5,
             "packets_lost": 3,
@@ -99,12 +102,9 @@ async def test_an_unknown_path_is_404_with_the_token(visit: Visit) -> None:
     assert (await client.get("/api/v2/anything", headers=AUTHORISED)).status == 404
 
 
-@pytest.mark.parametrize("token", [None, ""])
 @pytest.mark.parametrize("header", ["Bearer ", f"Bearer {TOKEN}", "Bearer None", ""])
-async def test_without_a_token_in_the_settings_there_is_no_api(
-    visit: Visit, token: str | None, header: str
-) -> None:
-    client = await visit(app_with(token=token))
+async def test_without_a_token_in_the_settings_there_is_no_api(visit: Visit, header: str) -> None:
+    client = await visit(app_with(tokens=()))
     response = await client.get("/api/v1/calls", headers={"Authorization": header})
 
     assert response.status == 404
@@ -122,5 +122,153 @@ async def test_the_list_of_calls_is_only_read(visit: Visit, method: str) -> None
 
 @given(st.text())
 def test_no_other_text_is_the_token(text: str) -> None:
-    assert not is_authorised(f"Bearer {text}", TOKEN)
-    assert is_authorised(f"Bearer {TOKEN}", TOKEN)
+    tokens = Tokens([EVERYTHING], per_minute=1)
+    assert tokens.holder(f"Bearer {text}") is None
+    assert tokens.holder(f"Bearer {TOKEN}") is EVERYTHING
+
+
+class TestScopes:
+    @pytest.mark.parametrize("scope", Scope)
+    async def test_a_token_opens_what_its_scopes_say(self, visit: Visit, scope: Scope) -> None:
+        client = await visit(app_with(tokens=(Token("one", TOKEN, frozenset({scope})),)))
+        response = await client.get("/api/v1/calls", headers=AUTHORISED)
+        assert response.status == (200 if scope is Scope.CALLS else 403)
+        if response.status == 403:
+            assert (await response.json())["detail"] == "The token lacks calls."
+
+    async def test_each_of_several_tokens_counts(self, visit: Visit) -> None:
+        tokens = (Token("one", "first-token-9Xq7"), Token("two", "second-token-9Xq7"))
+        client = await visit(app_with(tokens=tokens))
+        for token, status in (("first-token-9Xq7", 200), ("second-token-9Xq7", 200), ("x", 401)):
+            headers = {"Authorization": f"Bearer {token}"}
+            assert (await client.get("/api/v1/calls", headers=headers)).status == status
+
+    def test_a_token_shows_its_secret_to_nobody(self) -> None:
+        assert TOKEN not in repr(EVERYTHING)
+
+
+class TestLimits:
+    async def test_who_asks_too_often_waits_and_others_do_not(self, visit: Visit) -> None:
+        other = Token("other", "another-token-9Xq7")
+        app = app_with(tokens=(EVERYTHING, other), per_minute=3)
+        client = await visit(app)
+        statuses = [
+            (await client.get("/api/v1/calls", headers=AUTHORISED)).status for _ in range(4)
+        ]
+        assert statuses == [200, 200, 200, 429]
+        response = await client.get("/api/v1/calls", headers=AUTHORISED)
+        assert 1 <= int(response.headers["Retry-After"]) <= 20
+        headers = {"Authorization": f"Bearer {other.secret}"}
+        assert (await client.get("/api/v1/calls", headers=headers)).status == 200
+
+    async def test_who_guesses_tokens_is_kept_away(self, visit: Visit) -> None:
+        client = await visit(app_with())
+        wrong = {"Authorization": "Bearer wrong"}
+        statuses = [(await client.get("/api/v1/calls", headers=wrong)).status for _ in range(11)]
+        assert statuses == [401] * 10 + [429]
+        assert (await client.get("/api/v1/calls", headers=AUTHORISED)).status == 429
+
+
+class TestOrders:
+    @pytest.mark.parametrize(
+        ("body", "order"),
+        [
+            ({"order": "admit"}, Admit()),
+            ({"order": "refuse"}, Refuse()),
+            ({"order": "mute"}, Mute()),
+            ({"order": "unmute"}, Unmute()),
+            ({"order": "lower-hand"}, LowerHand()),
+            ({"order": "move", "meeting_id": "other"}, MoveTo("other")),
+        ],
+    )
+    async def test_orders_reach_the_call(
+        self, visit: Visit, body: dict[str, str], order: Order
+    ) -> None:
+        calls = Calls([CALL])
+        client = await visit(app_with(calls=calls))
+        response = await client.post("/api/v1/calls/c0ffee/orders", json=body, headers=AUTHORISED)
+        assert response.status == 202
+        assert calls.orders == [("c0ffee", order)]
+
+    async def test_a_call_is_hung_up(self, visit: Visit) -> None:
+        calls = Calls([CALL])
+        client = await visit(app_with(calls=calls))
+        assert (await client.delete("/api/v1/calls/c0ffee", headers=AUTHORISED)).status == 202
+        assert calls.orders == [("c0ffee", HangUp())]
+
+    async def test_one_call_is_shown(self, visit: Visit) -> None:
+        client = await visit(app_with(calls=Calls([CALL])))
+        response = await client.get("/api/v1/calls/c0ffee", headers=AUTHORISED)
+        assert (await response.json())["label"] == "xxx-xxx-1234"
+
+    @pytest.mark.parametrize(
+        ("method", "path"),
+        [
+            ("GET", "/api/v1/calls/gone"),
+            ("DELETE", "/api/v1/calls/gone"),
+            ("DELETE", "/api/v1/calls/a%00b"),
+            ("GET", f"/api/v1/calls/{'x' * 256}"),
+        ],
+    )
+    async def test_a_call_that_is_not_there_is_not_found(
+        self, visit: Visit, method: str, path: str
+    ) -> None:
+        client = await visit(app_with(calls=Calls([CALL])))
+        assert (await client.request(method, path, headers=AUTHORISED)).status == 404
+
+    async def test_a_call_that_is_too_busy_takes_no_order(self, visit: Visit) -> None:
+        client = await visit(app_with(calls=Calls([replace(CALL, id="busy")])))
+        response = await client.delete("/api/v1/calls/busy", headers=AUTHORISED)
+        assert response.status == 409
+
+    @pytest.mark.parametrize(
+        ("body", "status", "pointer"),
+        [
+            (b"{", 400, None),
+            (b"[" * 20_000, 400, None),
+            (b"\xff", 400, None),
+            (b"[]", 422, ""),
+            (b"{}", 422, "/order"),
+            (b'{"order": "sing"}', 422, "/order"),
+            (b'{"order": 1}', 422, "/order"),
+            (b'{"order": "mute", "canary-of-the-client": 1}', 422, ""),
+            (b'{"order": "move"}', 422, None),
+            (b'{"order": "mute", "meeting_id": "x"}', 422, None),
+            (b'{"order": "move", "meeting_id": ""}', 422, "/meeting_id"),
+        ],
+    )
+    async def test_a_body_that_does_not_fit_is_told_where_and_not_repeated(
+        self, visit: Visit, body: bytes, status: int, pointer: str | None
+    ) -> None:
+        calls = Calls([CALL])
+        client = await visit(app_with(calls=calls))
+        response = await client.post(
+            "/api/v1/calls/c0ffee/orders",
+            data=body,
+            headers={**AUTHORISED, "Content-Type": "application/json"},
+        )
+        assert response.status == status
+        assert response.content_type == "application/problem+json"
+        told = await response.json()
+        assert [each["pointer"] for each in told.get("errors", [])] == (
+            [] if pointer is None else [pointer]
+        )
+        assert "canary-of-the-client" not in str(told)
+        assert "sing" not in str(told)
+        assert calls.orders == []
+
+    async def test_a_body_that_is_no_json_is_not_read(self, visit: Visit) -> None:
+        client = await visit(app_with(calls=Calls([CALL])))
+        response = await client.post(
+            "/api/v1/calls/c0ffee/orders", data={"order": "mute"}, headers=AUTHORISED
+        )
+        assert response.status == 415
+
+    async def test_a_body_that_is_too_large_is_not_read(self, visit: Visit) -> None:
+        client = await visit(app_with(calls=Calls([CALL])))
+        response = await client.post(
+            "/api/v1/calls/c0ffee/orders",
+            data=b'"' + b"x" * 70_000 + b'"',
+            headers={**AUTHORISED, "Content-Type": "application/json"},
+        )
+        assert response.status == 413
