@@ -5,6 +5,7 @@
 lost. Which room, which label: `pin` and `caller`. Joining the two legs' audio: `call`.
 """
 
+from dialin.bbb_voice.errors import refusal_for
 from dialin.bbb_voice.gone import Gone, why_gone
 from dialin.bbb_voice.leg import ConferenceLeg
 from dialin.bbb_voice.servers import KeyMethod, LiveKitTarget, VoiceServer, VoiceTarget
@@ -20,6 +21,7 @@ __all__ = [
     "VoiceServer",
     "VoiceTarget",
     "address_of",
+    "refusal_for",
     "require_safe",
     "why_gone",
 ]

@@ -26,7 +26,7 @@ from dialin.check.local import (
     prompts_are_there,
     rtp_ports_are_free,
 )
-from dialin.check.running import Running, look_for_service, service_is_ready
+from dialin.check.running import Running, look_for_service, offers_suit, service_is_ready
 from dialin.check.servers import ServerCheck, Trial
 from dialin.check.steps import Finding, Result, Sheet, Step, fail, ok, warn
 from dialin.check.trunks import Line, TrunkCheck
@@ -128,6 +128,7 @@ async def _check_others(
         for line in _lines(settings):
             check = TrunkCheck(line, ways=ways, names=names, service_runs=running.is_up)
             await check.run(sheet)
+            sheet.tell(f"trunks.{line.name} offers", offers_suit(running, line.name))
         session = await stack.enter_async_context(aiohttp.ClientSession())
         trial = await _trial(stack, settings, trial_room) if trial_room else None
         for server_check in _server_checks(settings, session, ways, trial):

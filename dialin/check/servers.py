@@ -17,7 +17,7 @@ from email.utils import parsedate_to_datetime
 import aiohttp
 
 from dialin.bbb_api import BbbApi, BbbUnavailable, api_address
-from dialin.bbb_voice import BbbVoice, VoiceServer, address_of
+from dialin.bbb_voice import BbbVoice, VoiceServer, address_of, refusal_for
 from dialin.check.local import counted
 from dialin.check.steps import Finding, Sheet, fail, ok, warn
 from dialin.check.ways import Ways
@@ -25,7 +25,7 @@ from dialin.errors import OperatorError
 from dialin.events import CallError, Codec
 from dialin.media.engine import MediaEngine, MediaLeg, NoMediaPort
 from dialin.rooms import Room
-from dialin.sip import RequestFailed
+from dialin.sip import Refused, RequestFailed
 from dialin.wire.bbbxml import Meeting
 from dialin.wire.flow import Flow
 from dialin.wire.sdes import Suite
@@ -161,9 +161,12 @@ class ServerCheck:
             return warn("The test room is not on this server.", "Name one that is, or start it.")
         try:
             return await self._seat(trial, self._room(room))
-        except CallError as refusal:
+        except CallError as error:
+            if isinstance(refused := error.__cause__, Refused):
+                refusal = refusal_for(refused.status)
+                return fail(refusal.cause, refusal.remedy)
             return fail(
-                f"The conference does not take the call: {refusal.reason.reason}.",
+                f"The conference does not take the call: {error.reason.reason}.",
                 "Allow this machine's address in FreeSWITCH's dial-in profile, as "
                 "config/freeswitch says.",
             )

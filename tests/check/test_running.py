@@ -10,14 +10,20 @@ from typing import Any
 import pytest
 from aiohttp import web
 
-from dialin.check.running import Running, base_address, look_for_service, service_is_ready
+from dialin.check.running import (
+    Running,
+    base_address,
+    look_for_service,
+    offers_suit,
+    service_is_ready,
+)
 from dialin.check.steps import Result
 from tests.fakes.sip_peers import TcpServer
 
 
 @asynccontextmanager
-async def pages(health: Any, readiness: Any) -> AsyncIterator[int]:
-    """A web server with the two pages; its port."""
+async def pages(health: Any, readiness: Any, metrics: str = "") -> AsyncIterator[int]:
+    """A web server with the three pages; its port."""
 
     async def healthz(_: web.Request) -> web.Response:
         return web.json_response(health)
@@ -25,9 +31,13 @@ async def pages(health: Any, readiness: Any) -> AsyncIterator[int]:
     async def readyz(_: web.Request) -> web.Response:
         return web.json_response(readiness, status=503)
 
+    async def figures(_: web.Request) -> web.Response:
+        return web.Response(text=metrics, status=200 if metrics else 404)
+
     app = web.Application()
     app.router.add_get("/healthz", healthz)
     app.router.add_get("/readyz", readyz)
+    app.router.add_get("/metrics", figures)
     runner = web.AppRunner(app)
     await runner.setup()
     await web.TCPSite(runner, "127.0.0.1", 0).start()
@@ -92,3 +102,30 @@ async def test_the_service_is_taken_by_its_word(
         finding = service_is_ready(await look_for_service("127.0.0.1", port))
     assert finding.result is result
     assert words in finding.cause
+
+
+REFUSED = """\
+# TYPE dialin_calls_total counter
+dialin_calls_total{trunk="lab",result="trunk",reason="no-common-encryption"} 2.0
+dialin_calls_total{trunk="lab",result="trunk",reason="no-common-codec"} 1.0
+dialin_calls_total{trunk="other",result="trunk",reason="no-common-codec"} 0.0
+"""
+
+
+async def test_what_calls_were_refused_for_is_told_for_each_trunk() -> None:
+    async with pages({"status": "ok"}, {}, REFUSED) as port:
+        running = await look_for_service("127.0.0.1", port)
+    encryption, codec = offers_suit(running, "lab")
+    assert encryption.result is codec.result is Result.WARN
+    assert "2 calls have been refused with 488 because of how their audio" in encryption.cause
+    assert "Let the provider send SRTP" in encryption.remedy
+    assert "1 call has been refused" in codec.cause
+    assert list(offers_suit(running, "other")) == []
+
+
+@pytest.mark.parametrize("metrics", ["", "no{figures", REFUSED.replace("trunk=", "line=")])
+async def test_figures_that_cannot_be_had_are_no_fault(metrics: str) -> None:
+    async with pages({"status": "ok"}, {}, metrics) as port:
+        running = await look_for_service("127.0.0.1", port)
+    assert running.is_up
+    assert list(offers_suit(running, "lab")) == []

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from datetime import timedelta
 from pathlib import Path
@@ -23,7 +23,7 @@ from dialin.demo.bbb import DemoBbb, Fault
 from dialin.demo.conference import open_conference
 from dialin.events import CONFERENCE_UNREACHABLE, CallError, Codec
 from dialin.media.embedded import EmbeddedEngine
-from dialin.sip import Listen, SipEndpoint, TlsTarget
+from dialin.sip import IncomingLeg, Listen, SipEndpoint, TlsTarget
 from tests.check.parts import looked_at, step, ways_from
 from tests.fakes.authority import Authority
 from tests.fakes.sip_peers import UdpPeer
@@ -34,12 +34,12 @@ SECRET = "s3cret-canary"
 
 
 @asynccontextmanager
-async def voice() -> AsyncIterator[Listen]:
-    """A FreeSWITCH that takes no calls and answers OPTIONS."""
+async def voice(on_call: Callable[[IncomingLeg], None] | None = None) -> AsyncIterator[Listen]:
+    """A FreeSWITCH that takes no calls, unless told otherwise, and answers OPTIONS."""
     async with await SipEndpoint.open(
         [Listen("UDP", "127.0.0.1", 0)],
         allow_source=lambda _host: True,
-        on_call=lambda leg: leg.reject(404),
+        on_call=on_call or (lambda leg: leg.reject(404)),
     ) as freeswitch:
         yield freeswitch.addresses[0]
 
@@ -236,12 +236,41 @@ async def test_a_trial_call_to_a_room_that_is_elsewhere_is_doubtful() -> None:
     assert (found.result, "not on this server" in found.cause) == (Result.WARN, True)
 
 
-async def test_a_conference_that_refuses_the_trial_call_fails() -> None:
-    async with DemoBbb(secret=SECRET) as bbb, voice() as at, engine() as media:
+@pytest.mark.parametrize(
+    ("status", "cause", "remedy"),
+    [
+        (480, "does not take the call (480)", "dial-in profile"),
+        (404, "knows no such conference (404)", "dialplan"),
+        (488, "how we would send audio (488)", "voice_encryption"),
+    ],
+)
+async def test_a_conference_that_refuses_the_trial_call_fails(
+    status: int, cause: str, remedy: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    async with (
+        DemoBbb(secret=SECRET) as bbb,
+        voice(lambda leg: leg.reject(status)) as at,
+        engine() as media,
+    ):
         trial = Trial("demo", media, Codec.PCMA)
         found = step(await checked(bbb.url, at=at, trial=trial), "trial call")
+    assert found.result is Result.FAIL
+    assert cause in found.cause
+    assert remedy in found.remedy
+    [told] = [vars(record) for record in caplog.records if "refuses a call" in record.message]
+    assert (told["status"], told["cause"], told["remedy"]) == (status, found.cause, found.remedy)
+
+
+async def test_a_conference_whose_answer_cannot_be_used_fails() -> None:
+    async with asyncio.TaskGroup() as answers:
+
+        def answer(leg: IncomingLeg) -> None:
+            answers.create_task(leg.answer(b"v=0\r\n"))
+
+        async with DemoBbb(secret=SECRET) as bbb, voice(answer) as at, engine() as media:
+            trial = Trial("demo", media, Codec.PCMA)
+            found = step(await checked(bbb.url, at=at, trial=trial), "trial call")
     assert (found.result, "conference-refused" in found.cause) == (Result.FAIL, True)
-    assert "dial-in profile" in found.remedy
 
 
 async def test_without_a_port_for_its_audio_a_trial_call_fails() -> None:
