@@ -133,6 +133,7 @@ def demo_settings(
         },
         "media": {"codecs": ["PCMA", "PCMU"]},
         "web": {**address_of(http), "token": token},
+        "store": {"keep": False},
     }
     for name, section in sections.items():
         values[name] = {**values.get(name, {}), **section}

@@ -26,6 +26,7 @@ from dialin.settings.service import (
     ServiceSettings,
     SipSettings,
 )
+from dialin.settings.store import StoreSettings
 from dialin.settings.web import WebSettings
 
 PORTS_PER_CALL = 4

@@ -65,7 +65,8 @@ class ServiceSettings(Section):
     )
     state_directory: Path = Field(
         default=Path("/var/lib/dialin"),
-        description="Where the service keeps what must outlive it. This version keeps nothing.",
+        description="Where the service keeps what must outlive it, see `store`. It is made if it "
+        "is not there.",
     )
 
 
@@ -143,7 +144,7 @@ class SipSettings(Section):
 
 
 class PinSettings(Section):
-    """How a PIN is keyed. BBB itself takes 5 to 11 digits."""
+    """How a PIN is keyed, and how often a wrong one. BBB itself takes 5 to 11 digits."""
 
     min_digits: int = Field(default=5, ge=1, le=11, description="Digits of the shortest PIN.")
     max_digits: int = Field(
@@ -159,6 +160,43 @@ class PinSettings(Section):
         le=120,
         description="How long to wait for the first digit, and for the next while the PIN is too "
         "short. Accessible services allow ten seconds at least.",
+    )
+    wrong_per_caller_per_hour: int = Field(
+        default=10,
+        ge=3,
+        le=1000,
+        description="Wrong PINs of one caller in an hour. Then the caller is locked out for 15 "
+        "minutes, the next time for twice as long, up to a day.",
+    )
+    wrong_withheld_per_hour: int = Field(
+        default=30,
+        ge=3,
+        le=10000,
+        description="Wrong PINs in an hour of all callers of a trunk who withhold their numbers.",
+    )
+    slow_mode_above_per_hour: int = Field(
+        default=120,
+        ge=10,
+        le=100000,
+        description="Wrong PINs in an hour of all callers, beyond which guesses are slowed down. "
+        "Who got into a room during the last 24 hours is not slowed down.",
+    )
+    slow_mode_release_per_hour: int = Field(
+        default=600,
+        ge=60,
+        le=36000,
+        description="Guesses that are let through in an hour while they are slowed down. This "
+        "bounds what guessing can reach, see docs/operating.md.",
+    )
+    max_risk: float = Field(
+        default=0.01,
+        gt=0,
+        le=1,
+        description="Highest chance that somebody who guesses for 24 hours gets into a room. The "
+        "service does not start where it is higher.",
+    )
+    accept_risk: bool = Field(
+        default=False, description="`true` starts the service nevertheless, with a warning."
     )
 
     @model_validator(mode="after")
