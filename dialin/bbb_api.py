@@ -12,7 +12,7 @@ What the XML says is read by `wire.bbbxml`; when to ask is `rooms`' affair.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import TypeAlias
 from urllib.parse import quote, urlencode, urlsplit
@@ -25,6 +25,7 @@ from dialin.wire.bbbxml import (
     MAX_ANSWER_BYTES,
     Answer,
     Checksum,
+    Hook,
     MalformedAnswer,
     Meeting,
     parse_answer,
@@ -133,6 +134,11 @@ TROUBLES: Mapping[str, tuple[str, str]] = {
         "it knows no such meeting",
         "Check the meeting id; the meeting may have ended.",
     ),
+    "no-webhooks": (
+        "it has no webhooks",
+        "Install bbb-webhooks on the server, or set its webhooks = false; callers then do not "
+        "hear that a host has muted them.",
+    ),
     "refused": (
         "it refuses the call",
         "Look the message key up in BigBlueButton's API documentation.",
@@ -144,6 +150,11 @@ _BY_STATUS = {401: "http-forbidden", 403: "http-forbidden", 404: "http-not-found
 _BY_STATUS |= {429: "http-too-many", 407: "http-forbidden", 410: "http-not-found"}
 
 _BY_MESSAGE_KEY = {"checksumError": "checksum-error", "notFound": "meeting-not-found"}
+
+_NO_WEBHOOKS = frozenset(
+    {"http-not-found", "not-bbb", "html-page", "refused", "empty-answer", "redirected"}
+)
+"""How a server without bbb-webhooks answers, whose place bbb-web or nginx takes then."""
 
 _BY_ERROR: tuple[tuple[type[Exception], str], ...] = (
     (aiohttp.ClientConnectorDNSError, "name-not-found"),
@@ -203,6 +214,8 @@ class BbbApi:
         """The server's name in the settings."""
         self._base = api_address(url)
         self._sign = _signer(secret, checksum)
+        self._sign_as_of_old = None if checksum == "sha1" else _signer(secret, "sha1")
+        """bbb-webhooks before 3.0 knows nothing else."""
         self._timeout_s = timeout_s
 
     async def get_meetings(self) -> tuple[Meeting, ...]:
@@ -211,13 +224,49 @@ class BbbApi:
 
     async def get_meeting_info(self, meeting_id: str) -> Meeting:
         """One meeting. Raises BbbUnavailable, with cause meeting-not-found if there is none."""
-        answer = await self._ask("getMeetingInfo", meetingID=meeting_id)
+        answer = await self._ask("getMeetingInfo", {"meetingID": meeting_id})
         if not answer.meetings:
             raise BbbUnavailable(self.name, "not-bbb")
         return answer.meetings[0]
 
-    async def _ask(self, call: str, **parameters: str) -> Answer:
-        body = await self._fetch(call, urlencode(parameters, quote_via=quote))
+    async def create_hook(self, callback_url: str, event_ids: Iterable[str]) -> str:
+        """Let the server post these events there; gives the hook's id.
+
+        One that stands already stays as it is, and its id is given. Raises BbbUnavailable.
+        """
+        events = ",".join(event_ids)
+        query = {"callbackURL": callback_url, "eventID": events}
+        answer = await self._ask_hooks("hooks/create", query)
+        if not answer.hook_id:
+            raise BbbUnavailable(self.name, "no-webhooks")
+        return answer.hook_id
+
+    async def hooks(self) -> tuple[Hook, ...]:
+        """All hooks of the server, those of others as well. Raises BbbUnavailable."""
+        return (await self._ask_hooks("hooks/list", {})).hooks
+
+    async def destroy_hook(self, hook_id: str) -> None:
+        """Let the server post there no longer. Raises BbbUnavailable, for a hook that is gone too.
+
+        A hook that the server's own configuration makes permanent stays.
+        """
+        await self._ask_hooks("hooks/destroy", {"hookID": hook_id})
+
+    async def _ask_hooks(self, call: str, parameters: Mapping[str, str]) -> Answer:
+        """Ask bbb-webhooks, which stands behind the same address and may be older than BBB."""
+        try:
+            return await self._ask(call, parameters)
+        except BbbUnavailable as trouble:
+            if trouble.cause == "checksum-error" and self._sign_as_of_old:
+                return await self._ask(call, parameters, self._sign_as_of_old)
+            if trouble.cause in _NO_WEBHOOKS:
+                raise BbbUnavailable(self.name, "no-webhooks", trouble.detail) from None
+            raise
+
+    async def _ask(
+        self, call: str, parameters: Mapping[str, str] = {}, sign: Sign | None = None
+    ) -> Answer:
+        body = await self._fetch(call, urlencode(parameters, quote_via=quote), sign or self._sign)
         answer = body if isinstance(body, _Trouble) else await _read(body)
         if isinstance(answer, _Trouble):
             raise BbbUnavailable(self.name, answer.cause, answer.detail)
@@ -226,12 +275,12 @@ class BbbApi:
             raise BbbUnavailable(self.name, cause, _shown(answer.message_key))
         return answer
 
-    async def _fetch(self, call: str, query: str) -> bytes | _Trouble:
+    async def _fetch(self, call: str, query: str, sign: Sign) -> bytes | _Trouble:
         try:
             async with (
                 asyncio.timeout(self._timeout_s),
                 self._session.get(
-                    URL(f"{self._base}/{call}?{self._signed(call, query)}", encoded=True),
+                    URL(f"{self._base}/{call}?{_signed(call, query, sign)}", encoded=True),
                     allow_redirects=False,
                     auto_decompress=False,
                     headers={"Accept-Encoding": "identity"},
@@ -245,9 +294,10 @@ class BbbApi:
         except aiohttp.ClientError as error:
             return _Trouble(_cause_of(error))
 
-    def _signed(self, call: str, query: str) -> str:
-        checksum = f"checksum={self._sign(call, query)}"
-        return f"{query}&{checksum}" if query else checksum
+
+def _signed(call: str, query: str, sign: Sign) -> str:
+    checksum = f"checksum={sign(call, query)}"
+    return f"{query}&{checksum}" if query else checksum
 
 
 def api_address(url: str) -> str:

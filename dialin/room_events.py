@@ -121,10 +121,11 @@ class RoomEvents:
         return ear.is_registered and ear.is_heard
 
     async def missed(self, server: str) -> None:
-        """Wait until something has happened on the server that no webhook told of."""
+        """Wait until something happens on the server that no webhook tells of, or has since the
+        last time."""
         missed = self._ear(server).missed
-        missed.clear()
         await missed.wait()
+        missed.clear()
 
     def _ear(self, server: str) -> _Ear:
         return self._ears.setdefault(server, _Ear())

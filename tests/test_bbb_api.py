@@ -154,6 +154,87 @@ def xml_failure(key: str) -> bytes:
     return http(f"<response>{inside}</response>".encode())
 
 
+class TestHooks:
+    CALLBACK = "https://dialin.example.org/hooks/bbb/one?a=b&c"
+
+    async def test_a_hook_is_created_signed_under_its_whole_name(self) -> None:
+        body = b"<response><returncode>SUCCESS</returncode><hookID>7</hookID></response>"
+        async with answering(http(body)) as server, api_at(server.url) as api:
+            assert await api.create_hook(self.CALLBACK, ["user-left", "meeting-ended"]) == "7"
+        path, _, query = server.line.split(" ")[1].partition("?")
+        query, _, checksum = query.partition("&checksum=")
+        assert path == "/bigbluebutton/api/hooks/create"
+        assert query == (
+            "callbackURL=https%3A%2F%2Fdialin.example.org%2Fhooks%2Fbbb%2Fone%3Fa%3Db%26c"
+            "&eventID=user-left%2Cmeeting-ended"
+        )
+        assert checksum == sign("hooks/create", query, SECRET, "sha256")
+
+    async def test_hooks_are_listed_and_destroyed(self) -> None:
+        listed = (
+            b"<response><returncode>SUCCESS</returncode><hooks><hook><hookID>7</hookID></hook>"
+            b"</hooks><removed>true</removed></response>"
+        )
+        async with answering(http(listed)) as server, api_at(server.url) as api:
+            assert [hook.hook_id for hook in await api.hooks()] == ["7"]
+            assert "/hooks/list?checksum=" in server.line
+            await api.destroy_hook("7")
+            assert "/hooks/destroy?hookID=7&checksum=" in server.line
+
+    async def test_an_old_bbb_webhooks_is_asked_again_by_sha1(self) -> None:
+        async def respond(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            is_sha1 = len(server.line.split("checksum=")[1].split(" ")[0]) == 40
+            body = b"<returncode>SUCCESS</returncode><hooks/>"
+            refusal = b"<returncode>FAILED</returncode><messageKey>checksumError</messageKey>"
+            told = body if is_sha1 else refusal
+            writer.write(http(b"<response>" + told + b"</response>"))
+            await writer.drain()
+
+        async with answering(respond) as server, api_at(server.url) as api:
+            assert await api.hooks() == ()
+        assert len(server.requests) == 2
+
+    @pytest.mark.parametrize(("checksum", "asked"), [("sha256", 2), ("sha1", 1)])
+    async def test_whoever_refuses_sha1_too_has_another_secret(
+        self, checksum: Checksum, asked: int
+    ) -> None:
+        body = b"<returncode>FAILED</returncode><messageKey>checksumError</messageKey>"
+        async with (
+            answering(http(b"<response>" + body + b"</response>")) as server,
+            api_at(server.url, checksum=checksum) as api,
+        ):
+            with pytest.raises(BbbUnavailable) as refused:
+                await api.hooks()
+        assert refused.value.cause == "checksum-error"
+        assert len(server.requests) == asked
+
+    @pytest.mark.parametrize(
+        "answer",
+        [
+            http(b"", status="404 Not Found"),
+            http(b"<html></html>"),
+            http(b"<response/>"),
+            http(b"<response><returncode>FAILED</returncode></response>"),
+            http(b"<response><returncode>SUCCESS</returncode></response>"),
+        ],
+    )
+    async def test_a_server_without_webhooks_is_told_so(self, answer: bytes) -> None:
+        async with answering(answer) as server, api_at(server.url) as api:
+            with pytest.raises(BbbUnavailable) as refused:
+                await api.create_hook(self.CALLBACK, [])
+        assert refused.value.cause == "no-webhooks"
+        assert "bbb-webhooks" in refused.value.remedy
+
+    async def test_a_server_that_is_down_is_told_as_such(self) -> None:
+        async with (
+            answering(http(b"", status="502 Bad Gateway")) as server,
+            api_at(server.url) as api,
+        ):
+            with pytest.raises(BbbUnavailable) as refused:
+                await api.hooks()
+        assert (refused.value.cause, refused.value.detail) == ("http-server-error", "502")
+
+
 class TestBadAnswers:
     """Each has its own name and a sentence for the operator."""
 

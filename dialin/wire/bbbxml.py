@@ -102,6 +102,22 @@ class Meeting:
 
 
 @dataclass(frozen=True, slots=True)
+class Hook:
+    """One webhook as hooks/list describes it (bbb-webhooks, src/out/webhooks/api/api.js)."""
+
+    hook_id: str
+    """What it is destroyed by."""
+    callback_url: str
+    """Where events are posted. Whoever has the secret can register any."""
+    meeting_id: str
+    """The one meeting that it is for; empty for all."""
+    event_ids: frozenset[str]
+    """The events that are posted; empty for all."""
+    is_raw: bool
+    """Whether BBB's own messages are posted, in place of events."""
+
+
+@dataclass(frozen=True, slots=True)
 class Answer:
     """One answer of the API."""
 
@@ -114,6 +130,10 @@ class Answer:
     meetings: tuple[Meeting, ...]
     """All of getMeetings, or the one of getMeetingInfo and create. An entry without an id is left
     out: nothing can be done with it, and it must not hide the others."""
+    hook_id: str = ""
+    """The one of hooks/create."""
+    hooks: tuple[Hook, ...] = ()
+    """All of hooks/list."""
 
 
 def sign(call: str, query: str, secret: str, algorithm: Checksum) -> str:
@@ -135,6 +155,8 @@ def parse_answer(data: bytes) -> Answer:
         message_key=_text(response, "messageKey") or _text(response, "errors/error/key"),
         is_running=_flag(response, "running"),
         meetings=tuple(_meeting(element) for element in elements if _text(element, "meetingID")),
+        hook_id=_text(response, "hookID"),
+        hooks=tuple(_hook(element) for element in response.findall("hooks/hook")),
     )
 
 
@@ -198,6 +220,17 @@ def _meeting(element: etree._Element) -> Meeting:
         sequence=_count(element, "sequence"),
         is_recorded=_flag(element, "recording"),
         voice_participants=_count(element, "voiceParticipantCount"),
+    )
+
+
+def _hook(element: etree._Element) -> Hook:
+    listed = _text(element, "eventID").split(",")
+    return Hook(
+        hook_id=_text(element, "hookID"),
+        callback_url=_text(element, "callbackURL"),
+        meeting_id=_text(element, "meetingID"),
+        event_ids=frozenset(event for event in listed if event),
+        is_raw=_flag(element, "rawData"),
     )
 
 

@@ -16,6 +16,7 @@ from dialin.wire.bbbxml import (
     MAX_ANSWER_BYTES,
     Answer,
     Checksum,
+    Hook,
     MalformedAnswer,
     parse_answer,
     sign,
@@ -302,3 +303,31 @@ def total(data: bytes) -> None:
     except MalformedAnswer:
         return
     assert all(meeting.meeting_id for meeting in answer.meetings)
+
+
+class TestHooks:
+    def test_a_new_hook_has_an_id(self) -> None:
+        made = parse_answer(
+            b"<response><returncode>SUCCESS</returncode><hookID>h-1</hookID>"
+            b"<permanentHook>false</permanentHook><rawData>false</rawData></response>"
+        )
+        assert (made.hook_id, made.hooks, made.meetings) == ("h-1", (), ())
+
+    def test_hooks_are_listed_with_what_they_tell(self) -> None:
+        listed = parse_answer(
+            b"<response><returncode>SUCCESS</returncode><hooks><hook><hookID>1</hookID>"
+            b"<callbackURL><![CDATA[https://d.example.org/?a&b]]></callbackURL>"
+            b"<meetingID><![CDATA[physics]]></meetingID><eventID>user-left,meeting-ended</eventID>"
+            b"<permanentHook>false</permanentHook><rawData>true</rawData></hook>"
+            b"<hook><hookID>2</hookID></hook></hooks></response>"
+        )
+        assert listed.hooks == (
+            Hook(
+                "1",
+                "https://d.example.org/?a&b",
+                "physics",
+                frozenset({"user-left", "meeting-ended"}),
+                True,
+            ),
+            Hook("2", "", "", frozenset(), False),
+        )
