@@ -16,6 +16,7 @@ import aiohttp
 
 from dialin import selftest
 from dialin.app.door import FrontDoor
+from dialin.app.pins import Pins
 from dialin.bbb_api import BbbApi, BbbUnavailable
 from dialin.bbb_voice import BbbVoice, KeyMethod, LiveKitTarget, VoiceServer
 from dialin.call import CallPolicy, House
@@ -24,7 +25,6 @@ from dialin.errors import OperatorError
 from dialin.ivr import PinRules
 from dialin.media.embedded import EmbeddedEngine
 from dialin.media.srtp import usable_suites
-from dialin.pin import PinDesk
 from dialin.providers import contact_user, make_outside, media_networks, tls_target
 from dialin.rooms import Rooms
 from dialin.settings import Settings
@@ -272,14 +272,19 @@ def make_tokens(settings: Settings) -> Tokens:
 
 
 def make_house(
-    settings: Settings, engine: EmbeddedEngine, rooms: Rooms, voice: BbbVoice, metrics: Metrics
+    settings: Settings,
+    engine: EmbeddedEngine,
+    rooms: Rooms,
+    pins: Pins,
+    voice: BbbVoice,
+    metrics: Metrics,
 ) -> House:
     """What every call works with."""
     folder = settings.ivr.prompt_folder
     return House(
         media=engine,
         prompts=Prompts(settings.service.languages, [folder] if folder else []),
-        pins=PinDesk(rooms),
+        pins=pins.desk,
         rooms=rooms,
         voice=voice,
         labels=RoomLabels(number=settings.label.template, withheld=settings.label.hidden),

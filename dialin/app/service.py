@@ -18,6 +18,7 @@ import aiohttp
 from dialin import selftest
 from dialin.app import parts
 from dialin.app.door import FrontDoor
+from dialin.app.pins import opened_pins
 from dialin.bbb_voice import BbbVoice
 from dialin.providers import make_registrations, readiness_of, tls_target
 from dialin.registry import Registry
@@ -99,7 +100,8 @@ async def running(settings: Settings, pace: Pace = Pace()) -> AsyncIterator[Serv
             answer_within_s=pace.conference_answers_within_s,
         )
         await voice.look_up()
-        door.open(parts.make_house(settings, engine, rooms, voice, metrics))
+        pins = await stack.enter_async_context(opened_pins(settings, rooms, metrics, tasks))
+        door.open(parts.make_house(settings, engine, rooms, pins, voice, metrics))
         registrations = make_registrations(settings, sip, sources, tls_target)
         metrics.watch_trunks(lambda: registrations.standings)
         web = build_app(

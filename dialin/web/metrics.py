@@ -61,6 +61,7 @@ class Metrics:
             "dialin_call_stage_duration_seconds", "Time in a stage.", STAGE_BUCKETS, "stage"
         )
         self._pins = self._counter("dialin_pin_attempts", "PINs keyed.", "result")
+        self._store = self._counter("dialin_store_errors", "What the store failed at.", "cause")
         self._invites = Gauge(
             "dialin_trunk_last_invite_timestamp_seconds",
             "When the trunk last sent a call.",
@@ -112,6 +113,10 @@ class Metrics:
         """A PIN was looked up; `result` is a word of the program, such as found."""
         self._pins.labels(result).inc()
 
+    def store_failed(self, cause: str) -> None:
+        """The store could not be used; `cause` is kebab-case."""
+        self._store.labels(cause).inc()
+
     def bbb_asked(self, server: str, result: str) -> None:
         """A BBB server answered; `result` is ok or a cause, kebab-case."""
         self._bbb.labels(server, result).inc()
@@ -145,6 +150,10 @@ class Metrics:
     def watch_certificates(self, expiries: Callable[[], Mapping[str, float]]) -> None:
         """Show when our own certificates expire whenever somebody asks."""
         self.registry.register(_Live(lambda: _certificates(expiries())))
+
+    def watch_risk(self, risk: Callable[[], float]) -> None:
+        """Show how likely it is that somebody guesses a PIN, whenever somebody asks."""
+        self.registry.register(_Live(lambda: _risk(risk())))
 
     def watch_trunks(self, standings: Callable[[], Mapping[str, Standing]]) -> None:
         """Show whether trunks are registered whenever somebody asks."""
@@ -207,6 +216,14 @@ def _certificates(expiries: Mapping[str, float]) -> Iterator[Metric]:
     for file, at in expiries.items():
         family.add_metric([file], at)
     yield family
+
+
+def _risk(chance: float) -> Iterator[Metric]:
+    yield GaugeMetricFamily(
+        "dialin_pin_risk_24h",
+        "Chance that somebody who guesses for 24 hours gets into a room.",
+        value=chance,
+    )
 
 
 def _trunks(standings: Mapping[str, Standing]) -> Iterator[Metric]:
