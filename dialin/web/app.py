@@ -21,7 +21,8 @@ from dialin.web.api import (
 )
 from dialin.web.health import Readiness, Servers, healthz, readyz
 from dialin.web.metrics import Metrics, metrics_page
-from dialin.web.problem import add_security_headers, errors_as_problems
+from dialin.web.problem import add_security_headers, errors_as_problems, tell_errors
+from dialin.web.site import Site
 
 LARGEST_BODY_BYTES = 64 * 1024
 CLOSE_WITHIN_S = 2.0
@@ -35,10 +36,18 @@ def build_app(
     tokens: Tokens,
     operations: Sequence[Operation],
     metrics: Metrics,
+    site: Site | None = None,
 ) -> web.Application:
-    """All pages. Without a token there is no API."""
+    """The operators' pages, and the public ones beside them if they have no listener of their own.
+
+    Without a token there is no API.
+    """
     app = web.Application(
-        middlewares=[note_route, errors_as_problems, guard(tokens)],
+        middlewares=[
+            note_route,
+            tell_errors(site.error) if site else errors_as_problems,
+            guard(tokens),
+        ],
         client_max_size=LARGEST_BODY_BYTES,
     )
     app.on_response_prepare.append(add_security_headers)
@@ -49,14 +58,29 @@ def build_app(
         add_operations(app, operations)
         app.router.add_get("/api/openapi.json", openapi_page(operations, metrics.version))
     metrics.watch_calls(registry, rooms)
+    if site:
+        site.add_to(app)
+    return app
+
+
+def build_site(site: Site) -> web.Application:
+    """The public pages alone, for a listener of their own."""
+    app = web.Application(
+        middlewares=[note_route, tell_errors(site.error)], client_max_size=LARGEST_BODY_BYTES
+    )
+    app.on_response_prepare.append(add_security_headers)
+    site.add_to(app)
     return app
 
 
 @asynccontextmanager
 async def serve(
-    app: web.Application, host: str, port: int
+    app: web.Application, host: str, port: int, *, settings: str = "web.host or web.port"
 ) -> AsyncIterator[tuple[tuple[str, int], ...]]:
-    """Serve the pages while the block runs; gives the addresses bound. Raises OperatorError."""
+    """Serve the pages while the block runs; gives the addresses bound. Raises OperatorError.
+
+    `settings` names those that say where.
+    """
     runner = web.AppRunner(
         app,
         access_log_class=AccessLog,
@@ -71,7 +95,7 @@ async def serve(
         except OSError as error:
             raise OperatorError(
                 f"The web server cannot listen on {host} port {port}: {error.strerror}.",
-                "Change web.host or web.port, or stop what has the port.",
+                f"Change {settings}, or stop what has the port.",
             ) from error
         yield tuple((bound[0], bound[1]) for bound in runner.addresses)
     finally:
