@@ -9,21 +9,18 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
-from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
+from ipaddress import ip_network
 
 from aiohttp import hdrs, web
 
 from dialin.links import LinkKey, RoomLink
 from dialin.web.limits import Limit
+from dialin.web.source import Network, client_of
 
 FAILURES_A_MINUTE = 10
 MINUTE_S = 60.0
 V6_SITE_BITS = 64
 """Whoever has one address of IPv6 has 2^64 of them."""
-LONGEST_FORWARDED = 500
-"""Characters of X-Forwarded-For that are read."""
-
-Network = IPv4Network | IPv6Network
 
 
 class Gate:
@@ -67,26 +64,10 @@ class Gate:
 
 
 def source_of(request: web.Request, proxies: Sequence[Network]) -> str:
-    """Whom a request comes from: an address of IPv4, a /64 of IPv6, or "" for nobody knows.
-
-    X-Forwarded-For is believed from proxies of our own only, and read from its end, since
-    everything before what they added was written by the client.
-    """
-    address = _address(request.remote or "")
-    header = ",".join(request.headers.getall("X-Forwarded-For", []))[-LONGEST_FORWARDED:]
-    hops = [part.strip() for part in header.split(",")]
-    while address is not None and hops and any(address in network for network in proxies):
-        address = _address(hops.pop()) or address
+    """Whom a request comes from: an address of IPv4, a /64 of IPv6, or "" for nobody knows."""
+    address = client_of(request, proxies)
     if address is None:
         return ""
     if address.version == 6:
         return str(ip_network((address, V6_SITE_BITS), strict=False))
     return str(address)
-
-
-def _address(text: str) -> IPv4Address | IPv6Address | None:
-    try:
-        address = ip_address(text)
-    except ValueError:
-        return None
-    return (address.ipv4_mapped or address) if address.version == 6 else address
