@@ -19,6 +19,13 @@ from dialin import selftest
 from dialin.app import parts
 from dialin.app.door import FrontDoor
 from dialin.app.pins import opened_pins
+from dialin.app.site import (
+    KnownRooms,
+    SelfTestTally,
+    condition_of,
+    make_site,
+    served_apart,
+)
 from dialin.bbb_voice import BbbVoice
 from dialin.providers import make_registrations, readiness_of, tls_target
 from dialin.registry import Registry
@@ -55,7 +62,9 @@ class Service:
     registry: Registry
     rooms: Rooms
     web_addresses: tuple[tuple[str, int], ...]
-    """Where the web listens, ports as bound."""
+    """Where operators' pages are, ports as bound."""
+    public_addresses: tuple[tuple[str, int], ...]
+    """Where the public pages are; the same unless they have a listener of their own."""
 
 
 @asynccontextmanager
@@ -104,20 +113,33 @@ async def running(settings: Settings, pace: Pace = Pace()) -> AsyncIterator[Serv
         door.open(parts.make_house(settings, engine, rooms, pins, voice, metrics))
         registrations = make_registrations(settings, sip, sources, tls_target)
         metrics.watch_trunks(lambda: registrations.standings)
+
+        def ready() -> Readiness:
+            return Readiness(
+                accepting=not registry.is_draining,
+                trunks=readiness_of(settings, registrations.standings),
+            )
+
+        tested = SelfTestTally(metrics, settings.selftest.every_s)
+        site = make_site(
+            settings,
+            registry,
+            KnownRooms(rooms, pins.static),
+            condition=lambda: condition_of(ready(), rooms, tested.last),
+        )
         web = build_app(
             registry=registry,
             rooms=rooms,
-            ready=lambda: Readiness(
-                accepting=not registry.is_draining,
-                trunks=readiness_of(settings, registrations.standings),
-            ),
+            ready=ready,
             tokens=parts.make_tokens(settings),
             operations=call_operations(registry),
             metrics=metrics,
+            site=site if settings.web.public_port is None else None,
         )
         web_addresses = await stack.enter_async_context(
             serve(web, settings.web.host, settings.web.port)
         )
+        public_addresses = await stack.enter_async_context(served_apart(settings, site))
         registrations.start(tasks)
         stack.push_async_callback(registrations.close)
         if plan := parts.selftest_plan(settings, sip):
@@ -127,9 +149,9 @@ async def running(settings: Settings, pace: Pace = Pace()) -> AsyncIterator[Serv
                 plan,
                 ear,
                 calls=registry.snapshots,
-                tally=metrics,
+                tally=tested,
                 service=parts.listen_addresses(settings),
             )
             test = await stack.enter_async_context(calling)
             stack.callback(tasks.create_task(test.run(), name="self-test").cancel)
-        yield Service(sip, registry, rooms, web_addresses)
+        yield Service(sip, registry, rooms, web_addresses, public_addresses or web_addresses)
