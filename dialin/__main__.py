@@ -21,8 +21,11 @@ from urllib.parse import urlsplit
 import click
 
 from dialin import log
+from dialin.commands.privacy import privacy
+from dialin.commands.room import room
+from dialin.commands.usual import config_option, loaded_from, usual
 from dialin.errors import OperatorError
-from dialin.settings import Loaded, Settings, load, pages, refuse_unbuilt
+from dialin.settings import Settings, pages, refuse_unbuilt
 
 if TYPE_CHECKING:
     from dialin.check import Step
@@ -30,7 +33,6 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
-DEFAULT_FILE = Path("/etc/dialin/dialin.toml")
 FAILED = 1
 
 
@@ -56,12 +58,6 @@ class Address(click.ParamType[str]):
         return str(value)
 
 
-config_option = click.option(
-    "--config",
-    "file",
-    type=click.Path(path_type=Path, dir_okay=False),
-    help=f"Settings as TOML.  [default: {DEFAULT_FILE}, if it exists]",
-)
 log_level_option = click.option(
     "--log-level",
     type=click.Choice(["debug", "info", "warning", "error"]),
@@ -75,6 +71,10 @@ log_level_option = click.option(
 @click.version_option(package_name="dialin", prog_name="dialin")
 def cli() -> None:
     """The telephone door to BigBlueButton meetings."""
+
+
+cli.add_command(room)
+cli.add_command(privacy)
 
 
 @cli.command()
@@ -320,16 +320,6 @@ def check(file: Path | None) -> None:
         click.echo(f"warning: {warning}")
     refuse_unbuilt(loaded.settings)
     click.echo("The settings are fine.")
-
-
-def loaded_from(file: Path | None) -> Loaded:
-    """The settings from a file, or from the usual one if there is none. Raises SettingsError."""
-    return load(usual(file))
-
-
-def usual(file: Path | None) -> Path | None:
-    """The file that was named, else the usual one if it exists."""
-    return file or (DEFAULT_FILE if DEFAULT_FILE.exists() else None)
 
 
 def line_of(step: Step) -> Iterator[str]:

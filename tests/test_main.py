@@ -22,6 +22,7 @@ from click.testing import CliRunner, Result
 
 from dialin import __main__ as command_line
 from dialin import trunk_call
+from dialin.commands import usual as usual_settings
 from dialin.errors import OperatorError
 from dialin.phone import CallReport, HungUpBy, Recording, Step
 from dialin.presets import page
@@ -68,7 +69,7 @@ def logging_as_it_was() -> Iterator[None]:
 @pytest.fixture(autouse=True)
 def no_usual_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     usual = tmp_path / "etc.toml"
-    monkeypatch.setattr(command_line, "DEFAULT_FILE", usual)
+    monkeypatch.setattr(usual_settings, "DEFAULT_FILE", usual)
     return usual
 
 
@@ -401,19 +402,19 @@ def test_a_call_without_an_answer_or_a_sound_has_failed(
 def test_the_service_is_called_where_it_listens(file: Path, host: str, address: str) -> None:
     file.write_text(TOML.replace('host = "0.0.0.0", port = 5071', f'host = "{host}", port = 5072'))
 
-    assert command_line.listening_at(command_line.loaded_from(file).settings) == address
+    assert command_line.listening_at(usual_settings.loaded_from(file).settings) == address
 
 
 def test_the_phone_needs_udp(file: Path) -> None:
     file.write_text(TOML.replace('"udp"', '"tcp"'))
     with pytest.raises(OperatorError, match="does not listen for UDP"):
-        command_line.listening_at(command_line.loaded_from(file).settings)
+        command_line.listening_at(usual_settings.loaded_from(file).settings)
 
 
 def test_a_service_that_answers_every_number_is_called_by_some_name(file: Path) -> None:
     file.write_text(TOML.replace('numbers = [{ e164 = "+493012345678" }]', ""))
 
-    assert command_line.first_number(command_line.loaded_from(file).settings) == "dialin"
+    assert command_line.first_number(usual_settings.loaded_from(file).settings) == "dialin"
 
 
 @pytest.mark.parametrize(
