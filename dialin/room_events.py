@@ -86,14 +86,16 @@ class RoomEvents:
 
     # What is learnt
 
-    def publish(self, event: HookEvent) -> None:
-        """Something happened; callers whom it concerns learn of it."""
+    def publish(self, event: HookEvent) -> bool:
+        """Something happened; callers whom it concerns learn of it.
+
+        Whether it may concern one whom BBB has not named yet, so that the server should be asked.
+        """
         ear = self._ear(event.server)
         ear.hears(event.internal_id)
         meeting_id = event.meeting_id or ear.meeting_ids.get(event.internal_id, "")
         listeners = self._listeners.get((event.server, meeting_id))
-        if listeners:
-            listeners.take(event)
+        return listeners.take(event) if listeners else False
 
     def saw(self, server: str, meetings: Sequence[Meeting]) -> None:
         """Who is in which meeting, as the server itself lists it."""
@@ -193,14 +195,17 @@ class _Listeners:
         self.all: list[_Listener] = []
         self._unknown: deque[HookEvent] = deque(maxlen=UNKNOWN_KEPT)
 
-    def take(self, event: HookEvent) -> None:
+    def take(self, event: HookEvent) -> bool:
+        """Bring an event to whom it concerns; whether that may be one who is not known yet."""
         if event.kind in _OF_ALL:
             for listener in self.all:
                 listener.take(event)
-        elif event.kind in _OF_ONE and not event.user_id.startswith(WEB_USER):
-            if event.kind is HookKind.USER_JOINED:
-                self._recognise(event)
-            self._take_for_one(event)
+            return False
+        if event.kind not in _OF_ONE or not event.user_id or event.user_id.startswith(WEB_USER):
+            return False
+        if event.kind is HookKind.USER_JOINED:
+            self._recognise(event)
+        return not self._take_for_one(event) and any(not one.user_id for one in self.all)
 
     def identify(self, attendees: Sequence[tuple[str, str]]) -> None:
         """Learn ids from a list of names and ids; two of one name are nobody's to choose from."""
@@ -223,12 +228,14 @@ class _Listeners:
             if event.user_id == user_id:
                 listener.take(event)
 
-    def _take_for_one(self, event: HookEvent) -> None:
-        concerned = [one for one in self.all if event.user_id and one.user_id == event.user_id]
+    def _take_for_one(self, event: HookEvent) -> bool:
+        """Whether it concerns somebody who is known."""
+        concerned = [one for one in self.all if one.user_id == event.user_id]
         for listener in concerned:
             listener.take(event)
         if not concerned:
             self._unknown.append(event)
+        return bool(concerned)
 
 
 def phone_id(user_id: str) -> str:

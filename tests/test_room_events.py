@@ -142,6 +142,19 @@ class TestWhomItConcerns:
             events.publish(event(HookKind.RECORDING_STARTED, meeting_id="", internal_id="x"))
             assert kinds(queue) == [HookKind.MEETING_ENDED]
 
+    def test_who_may_be_concerned_and_is_not_known_should_be_asked_for(
+        self, events: RoomEvents
+    ) -> None:
+        with events.of_caller("main", "physics", LABEL):
+            assert events.publish(event(HookKind.VOICE_JOINED, "v_7"))
+            assert not events.publish(event(HookKind.VOICE_JOINED, "w_7"))
+            assert not events.publish(event(HookKind.VOICE_JOINED))
+            assert not events.publish(event(HookKind.MEETING_ENDED))
+            events.saw("main", [meeting((LABEL, "v_7"))])
+            assert not events.publish(event(HookKind.USER_MUTED, "v_7"))
+            assert not events.publish(event(HookKind.USER_MUTED, "v_8"))
+        assert not events.publish(event(HookKind.USER_MUTED, "v_9"))
+
     def test_nothing_is_kept_of_a_caller_who_left(self, events: RoomEvents) -> None:
         with events.of_caller("main", "physics", LABEL) as queue:
             pass

@@ -225,6 +225,19 @@ class TestLookingAgain:
             assert server.asked_at == pytest.approx([0, 3])
             assert now() == pytest.approx(3)
 
+    async def test_for_nobody_who_waits_asks_one_server_after_what_is_under_way(self) -> None:
+        one, two = Server("one"), Server("two")
+        one.takes_s = 0.2
+        async with watching(one, two) as rooms:
+            await asyncio.sleep(2)
+            rooms.ask_soon("one")
+            await asyncio.sleep(0.1)
+            rooms.ask_soon("one")
+            rooms.ask_soon("none")
+            await asyncio.sleep(1)
+        assert one.asked_at == pytest.approx([0, 2.2, 2.7], abs=0.01)
+        assert len(two.asked_at) == 1
+
     async def test_by_two_callers_at_once_is_one_question_to_each_server(self) -> None:
         one, two = Server("one"), Server("two")
         one.takes_s = two.takes_s = 0.2

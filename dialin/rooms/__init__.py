@@ -163,6 +163,12 @@ class Rooms:
         if watcher is not None:
             watcher.learnt(event)
 
+    def ask_soon(self, server: str) -> None:
+        """Ask one server again as soon as it may be asked; nobody waits for the answer."""
+        watcher = self._watchers.get(server)
+        if watcher is not None:
+            watcher.ask_soon()
+
     @property
     def known(self) -> tuple[Room, ...]:
         """All rooms of all servers."""

@@ -108,6 +108,10 @@ class Watcher:
         await asyncio.wait([answer])
         return answer.result()
 
+    def ask_soon(self) -> None:
+        """Put one more question, after the one that may be under way."""
+        self._wanted.set()
+
     def learnt(self, event: HookEvent) -> None:
         """Take over what an event says, or ask what it means."""
         room = self._room_of(event)

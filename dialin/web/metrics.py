@@ -69,6 +69,7 @@ class Metrics:
             registry=self.registry,
         )
         self._bbb = self._counter("dialin_bbb_requests", "BBB API requests.", "server", "result")
+        self._hooks = self._counter("dialin_bbb_hooks", "Webhooks of BBB.", "server", "result")
         self._packets = self._counter("dialin_rtp_packets", "RTP packets.", "leg", "dir")
         self._lost = self._counter("dialin_rtp_lost", "RTP packets that did not come.", "leg")
         self._dropped = self._counter(
@@ -120,6 +121,10 @@ class Metrics:
     def bbb_asked(self, server: str, result: str) -> None:
         """A BBB server answered; `result` is ok or a cause, kebab-case."""
         self._bbb.labels(server, result).inc()
+
+    def hook_came(self, server: str, result: str) -> None:
+        """A BBB server posted an event; `result` is taken, repeated or why not, kebab-case."""
+        self._hooks.labels(server, result).inc()
 
     def selftest_ended(self, outcome: str, seconds: float) -> None:
         """A call to itself is over; `outcome` is success or what was wrong, kebab-case."""

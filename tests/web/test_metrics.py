@@ -98,10 +98,12 @@ def test_stages_pins_and_api_calls_are_counted(metrics: Metrics) -> None:
     metrics.stage_ended(CallState.PIN, 7.5)
     metrics.pin_keyed("unknown")
     metrics.bbb_asked("main", "timeout")
+    metrics.hook_came("main", "taken")
 
     assert figure(metrics, "dialin_call_stage_duration_seconds_sum", stage="pin") == 7.5
     assert figure(metrics, "dialin_pin_attempts_total", result="unknown") == 1
     assert figure(metrics, "dialin_bbb_requests_total", server="main", result="timeout") == 1
+    assert figure(metrics, "dialin_bbb_hooks_total", server="main", result="taken") == 1
 
 
 def test_a_legs_figures_are_added_when_it_ends(metrics: Metrics) -> None:
