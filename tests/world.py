@@ -19,8 +19,8 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from dialin import app
 from dialin.demo.bbb import DemoBbb, Members
-from dialin.demo.bbb_answers import DemoRoom
 from dialin.demo.conference import Conference, open_conference
+from dialin.demo.rooms import DemoRoom
 from dialin.demo.run import demo_settings
 from dialin.sip import Listen
 
@@ -127,6 +127,8 @@ async def whole_service(
             **sections,
         ) as served,
     ):
+        conference.tell(served.bbb.voice_changed)
+        served.bbb.hang_up = conference.end
         yield World(served.bbb, served.service, conference)
 
 

@@ -7,68 +7,22 @@ gets which answer is left to `demo.bbb`.
 
 from __future__ import annotations
 
-import hashlib
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import NamedTuple, TypeAlias
+from typing import TypeAlias
 from xml.sax.saxutils import escape
+
+from dialin.demo.rooms import HOST, DemoRoom, now_ms
+from dialin.demo.voice import Member, user_id_of
 
 Element: TypeAlias = tuple[str, "str | list[Element]"]
 """A name with text, or with the elements in it."""
-
-
-class PhoneCaller(NamedTuple):
-    """Someone in a voice conference whom BBB takes for a phone caller."""
-
-    name: str
-    """The caller-ID name, which BBB shows."""
-    number: str
-    """The caller-ID number."""
-    muted: bool
-    """Whether nobody hears the caller."""
-    member: int
-    """FreeSWITCH's member id."""
-
-
-Member: TypeAlias = PhoneCaller | tuple[str, str, bool]
-"""A caller, or name, number and mute state of one whose member id is the place in the list."""
 
 SUCCESS: Element = ("returncode", "SUCCESS")
 
 _NOT_XML = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 """What no XML document can hold (XML 1.0 §2.2), not even escaped."""
-
-
-@dataclass(slots=True)
-class DemoRoom:
-    """One meeting of the stand-in."""
-
-    meeting_id: str
-    """The front end's id."""
-    name: str
-    """What people call it."""
-    voice_bridge: str
-    """Its PIN."""
-    running: bool = False
-    """Whether somebody has joined."""
-    is_ended: bool = False
-    """Whether it is over; BBB lists it for a while longer."""
-    parent: DemoRoom | None = None
-    """For a breakout room, the room it belongs to."""
-    dial_number: str = "+49 30 12345678"
-    """What BBB would show as the number to call; nobody's."""
-    create_time: int = 0
-    """Milliseconds since 1970."""
-    start_time: int = 0
-    """Milliseconds since 1970; 0 before it begins."""
-
-    @property
-    def internal_id(self) -> str:
-        """BBB's own id: another one each time the meeting is created."""
-        digest = hashlib.sha1(self.meeting_id.encode(), usedforsecurity=False).hexdigest()
-        return f"{digest}-{self.create_time}"
 
 
 def answer(*elements: Element) -> bytes:
@@ -95,7 +49,7 @@ def created(room: DemoRoom, *, is_repeat: bool) -> bytes:
         SUCCESS,
         ("meetingID", room.meeting_id),
         ("internalMeetingID", room.internal_id),
-        ("parentMeetingID", "bbb-none"),
+        ("parentMeetingID", room.parent.internal_id if room.parent else "bbb-none"),
         ("attendeePW", "ap"),
         ("moderatorPW", "mp"),
         ("createTime", str(room.create_time)),
@@ -112,7 +66,10 @@ def created(room: DemoRoom, *, is_repeat: bool) -> bytes:
 
 def meeting(room: DemoRoom, callers: Sequence[Member]) -> list[Element]:
     """A meeting in getMeetings and getMeetingInfo, with its web user and its phone callers."""
-    attendees = [_attendee("w_demohost", "Demo host", "MODERATOR", "HTML5")] if room.running else []
+    attendees = [_attendee(HOST, "Demo host", "MODERATOR", "HTML5")] if room.running else []
+    attendees += [
+        _attendee(user_id, name, "VIEWER", "HTML5") for user_id, name in room.guests.items()
+    ]
     attendees += [
         _attendee(user_id_of(caller, place), caller[0], "DIAL-IN-USER", "DIAL-IN")
         for place, caller in enumerate(callers, 1)
@@ -130,7 +87,7 @@ def meeting(room: DemoRoom, callers: Sequence[Member]) -> list[Element]:
         ("running", _word(room.running)),
         ("duration", "0"),
         ("hasUserJoined", _word(room.start_time > 0)),
-        ("recording", "false"),
+        ("recording", _word(room.recording)),
         ("hasBeenForciblyEnded", _word(room.is_ended)),
         ("startTime", str(room.start_time)),
         ("endTime", str(now_ms()) if room.is_ended else "0"),
@@ -141,13 +98,13 @@ def meeting(room: DemoRoom, callers: Sequence[Member]) -> list[Element]:
         ("maxUsers", "0"),
         ("moderatorCount", str(int(room.running))),
         ("attendees", attendees),
-        ("metadata", []),
+        ("metadata", [(name, value) for name, value in room.metadata.items()]),
         ("isBreakout", _word(room.parent is not None)),
     ]
     if room.parent is not None:
         elements += [
             ("parentMeetingID", room.parent.internal_id),
-            ("sequence", room.voice_bridge.removeprefix(room.parent.voice_bridge)),
+            ("sequence", room.number),
             ("freeJoin", "false"),
         ]
     return elements
@@ -167,16 +124,6 @@ def written(element: Element) -> str:
         else "".join(map(written, content))
     )
     return f"<{name}>{inside}</{name}>"
-
-
-def now_ms() -> int:
-    """The time as BBB writes it."""
-    return int(datetime.now(UTC).timestamp() * 1000)
-
-
-def user_id_of(caller: Member, place: int) -> str:
-    """A phone caller's user id, internal and external (ESLEventListener.java)."""
-    return f"v_{caller.member if isinstance(caller, PhoneCaller) else place}"
 
 
 def _attendee(user_id: str, name: str, role: str, client_type: str) -> Element:

@@ -15,13 +15,12 @@ from collections import Counter
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
-from enum import StrEnum
 
-from dialin.demo.bbb_answers import PhoneCaller
 from dialin.demo.bound_keys import BOUND, CALLER_CONTROLS, BoundKeys, Wish
 from dialin.demo.callerid import CallerId, Kind, Reading, reading_of
 from dialin.demo.freeswitch import Agreement, Dtmf
 from dialin.demo.mixer_process import MixerLost, MixerProcess, Sounds
+from dialin.demo.voice import Change, PhoneCaller
 from dialin.errors import PeerError
 from dialin.sip import IncomingLeg, LegGone, Listen, SipEndpoint
 from dialin.wire.encryption import Encryption
@@ -42,16 +41,6 @@ NORMAL_CLEARING = ByeReason(Q850, 16, "NORMAL_CLEARING")
 """Of a member who is kicked, and of all when a conference ends (conference, mod_conference.c)."""
 SYSTEM_SHUTDOWN = ByeReason("SIP", 701, "SYSTEM_SHUTDOWN")
 """Of all calls when FreeSWITCH is stopped (switch_core.c, mod_sofia.c); older ones say 501."""
-
-
-class Change(StrEnum):
-    """What happens to a member, as FreeSWITCH tells BBB."""
-
-    JOINED = "joined"
-    LEFT = "left"
-    MUTED = "muted"
-    """Told each time it is asked for, as `mute-member` is, also of one who is muted already."""
-    UNMUTED = "unmuted"
 
 
 @dataclass(slots=True)
@@ -78,6 +67,11 @@ class Member:
     """How many keys came, by telephone event or INFO."""
     pressed: str = field(default="", repr=False)
     """Which keys, where the conference was told to keep them."""
+
+    @property
+    def as_phone_caller(self) -> PhoneCaller:
+        """The member as BBB lists it."""
+        return PhoneCaller(self.reading.name, self.caller.number, self.muted, self.number)
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,10 +130,19 @@ class Conference:
     def phone_callers(self, room: str) -> list[PhoneCaller]:
         """Those whom BBB lists as phone callers: name, number, mute state, member id."""
         return [
-            PhoneCaller(member.reading.name, member.caller.number, member.muted, member.number)
+            member.as_phone_caller
             for member in self.members(room)
             if member.reading.kind is Kind.PHONE
         ]
+
+    def tell(self, told: Callable[[str, PhoneCaller, Change], None]) -> None:
+        """Let BBB know what happens to phone callers: room, caller, change."""
+
+        def tell(member: Member, change: Change) -> None:
+            if member.reading.kind is Kind.PHONE:
+                told(member.room, member.as_phone_caller, change)
+
+        self.listeners.append(tell)
 
     async def until(self, is_so: Callable[[Conference], bool]) -> None:
         """Wait until something about the members is so; the caller sets the deadline."""

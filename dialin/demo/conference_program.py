@@ -27,9 +27,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from dialin.demo.conference import Change, Conference, Member, open_conference
+from dialin.demo.conference import Conference, Member, open_conference
 from dialin.demo.freeswitch import Dtmf
 from dialin.demo.mixer_process import MixerLost
+from dialin.demo.voice import Change
 from dialin.sip import Listen
 
 

@@ -89,6 +89,8 @@ async def demo_world(sip: str, http: str, token: str) -> AsyncIterator[World]:
         ) as conference,
         DemoBbb(members=conference.phone_callers) as bbb,
     ):
+        conference.tell(bbb.voice_changed)
+        bbb.hang_up = conference.end
         await conference.play_chime(CHIMING_ROOM)
         settings = demo_settings(sip, http, token, bbb, conference.addresses[0])
         async with app.running(settings) as service, asyncio.TaskGroup() as tasks:

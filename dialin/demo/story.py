@@ -31,6 +31,8 @@ LISTEN_S = 40.0
 JOINED_WITHIN_S = 15.0
 LISTEN_FOR_S = 4
 """Longer than the pause between two chimes."""
+SPOKEN_TO_S = 8.0
+"""By then the service has said what it has to say to somebody who has come into the room."""
 LOOK_EVERY_S = 0.1
 GONE_WITHIN_S = 3.0
 LOUD_ENOUGH = 500.0
@@ -119,6 +121,7 @@ async def watch(conference: Conference, registry: Registry, story: Story) -> Non
     said, heard = await tones_of(conference, member) if member else (0.0, 0.0)
     story.saw(f"the room hears the caller's tone of {TALK_HZ:.0f} Hz", said > LOUD_ENOUGH)
     story.saw(f"the room sends its chime of {CHIME_HZ} Hz", heard > 0)
+    await asyncio.sleep(SPOKEN_TO_S if member else 0)
 
 
 async def seen_in_room(conference: Conference) -> Member | None:

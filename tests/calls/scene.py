@@ -14,7 +14,7 @@ from typing import Any
 
 from dialin.app import Pace
 from dialin.demo.bbb import Members
-from dialin.demo.bbb_answers import DemoRoom
+from dialin.demo.rooms import DemoRoom
 from dialin.registry import CallState
 from dialin.sip import Listen
 from tests.peers.clips import Clips

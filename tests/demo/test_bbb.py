@@ -14,8 +14,9 @@ from yarl import URL
 
 from dialin.bbb_api import BbbApi, BbbUnavailable
 from dialin.budgets import Guesser
-from dialin.demo.bbb import LATER_OPENS_AFTER_S, DemoBbb, Fault, _free_voice_bridge
-from dialin.demo.bbb_answers import DemoRoom, written
+from dialin.demo.bbb import LATER_OPENS_AFTER_S, DemoBbb, Fault
+from dialin.demo.bbb_answers import written
+from dialin.demo.rooms import DemoRoom, free_voice_bridge
 from dialin.pin import Attempts, DirectoryDown, Found, PinDesk
 from dialin.rooms import Rooms
 from dialin.wire.bbbxml import CHECKSUMS, Answer, Checksum, Meeting, parse_answer, sign
@@ -196,7 +197,7 @@ class TestCreateAndEnd:
 
     def test_a_drawn_number_is_free(self) -> None:
         taken = {f"{number:05d}" for number in range(99_999)} - {"00007"}
-        assert _free_voice_bridge(taken) == "00007"
+        assert free_voice_bridge(taken) == "00007"
 
     async def test_create_again_is_a_warning_and_changes_nothing(self) -> None:
         async with DemoBbb() as bbb:

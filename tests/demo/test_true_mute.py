@@ -10,11 +10,11 @@ import pytest
 from dialin.demo.conference import (
     NORMAL_CLEARING,
     SYSTEM_SHUTDOWN,
-    Change,
     Conference,
     Member,
     open_conference,
 )
+from dialin.demo.voice import Change
 from dialin.events import Codec
 from dialin.sip import OutgoingLeg, Refused
 from dialin.wire import sdp

@@ -13,7 +13,7 @@ import sys
 from collections.abc import Callable
 from typing import Any, Self
 
-from dialin.demo.bbb_answers import PhoneCaller
+from dialin.demo.voice import PhoneCaller
 from dialin.sip import Listen
 from dialin.wire.flow import Flow
 
