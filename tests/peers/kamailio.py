@@ -97,6 +97,8 @@ request_route {{
     }}
     if (!is_method("INVITE")) {{ sl_send_reply("405", "Not here"); exit; }}
     record_route();
+    # Who called by TCP or TLS is reached by that connection only.
+    fix_nated_contact();
     $ru = "sip:{user}@{realm}";
     if (!lookup("location")) {{ sl_send_reply("480", "Nobody there"); exit; }}
     set_forward_no_connect();
