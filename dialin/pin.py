@@ -29,6 +29,7 @@ from dialin.rooms import Room, is_voice_bridge
 
 __all__ = [
     "ANSWER_STEP_S",
+    "SLOW_EXTRA_S",
     "Ambiguous",
     "Attempts",
     "DirectoryDown",

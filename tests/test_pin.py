@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import asyncio
+from datetime import UTC, datetime
 
 import looptime
 import pytest
@@ -23,6 +24,7 @@ from dialin.pin import (
     UnknownPin,
 )
 from dialin.rooms import LOOK_WITHIN_S, Room
+from dialin.store import StaticRoom
 from tests.test_rooms import POLL_S, Server, meeting, now, watching
 
 pytestmark = pytest.mark.looptime
@@ -172,7 +174,9 @@ class TestWithServers:
         async with watching(server) as rooms:
             desk = PinDesk(rooms)
             await asyncio.sleep(3)
-            outcomes = await asyncio.gather(*(desk.find(PIN, Attempts(), SOMEBODY) for _ in range(2)))
+            outcomes = await asyncio.gather(
+                *(desk.find(PIN, Attempts(), SOMEBODY) for _ in range(2))
+            )
         assert outcomes == [UnknownPin(), UnknownPin()]
         assert len(server.asked_at) == 2
 
@@ -232,3 +236,95 @@ class TestWithServers:
             await rooms.look_again()
         assert isinstance(outcome, Found)
         assert PIN not in repr(outcome) + caplog.text
+
+
+class Issued:
+    """PINs that were issued for good, by PIN."""
+
+    def __init__(self, **rooms: str) -> None:
+        self._rooms = {pin.removeprefix("_"): meeting_id for pin, meeting_id in rooms.items()}
+
+    def by_pin(self, pin: str) -> StaticRoom | None:
+        meeting_id = self._rooms.get(pin)
+        if meeting_id is None:
+            return None
+        return StaticRoom(meeting_id, pin, meeting_id.title(), False, datetime.now(UTC))
+
+
+STATIC_PIN = "987654321"
+ISSUED = Issued(_987654321="physics")
+
+
+async def find_issued(directory: Directory, pin: str = STATIC_PIN) -> Outcome:
+    return await PinDesk(directory, static=ISSUED).find(pin, Attempts(), SOMEBODY)
+
+
+class TestStaticPin:
+    async def test_leads_to_its_room_whatever_number_that_has_now(self) -> None:
+        assert await find_issued(Directory(room())) == Found(room())
+
+    async def test_leads_to_a_room_that_no_server_has_yet(self) -> None:
+        found = await find_issued(Directory())
+        assert found == Found(Room("", "physics", "Physics", "", running=False))
+
+    async def test_leads_to_a_room_that_was_created_a_moment_ago(self) -> None:
+        assert await find_issued(Directory(later=(room(),))) == Found(room())
+
+    async def test_is_known_though_a_server_is_silent(self) -> None:
+        assert isinstance(await find_issued(Directory(complete=False)), Found)
+
+    async def test_does_not_take_away_the_number_that_the_meeting_has(self) -> None:
+        assert await find_issued(Directory(room()), PIN) == Found(room())
+
+    async def test_wins_over_another_meetings_own_number_and_that_is_told_once(
+        self, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        twin = Room("two", "maths", "Maths", STATIC_PIN, running=True)
+        desk = PinDesk(Directory(room(), twin), static=ISSUED)
+        for _ in range(3):
+            assert await desk.find(STATIC_PIN, Attempts(), SOMEBODY) == Found(room())
+        (record,) = caplog.records
+        assert (record.__dict__["server"], record.__dict__["room"]) == ("two", "physics")
+        assert STATIC_PIN not in caplog.text
+
+    async def test_that_its_own_meeting_has_too_is_no_twin(
+        self, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        same = Room("one", "physics", "Physics", STATIC_PIN, running=True)
+        assert await find_issued(Directory(same)) == Found(same)
+        assert not caplog.records
+
+    @pytest.mark.parametrize(("suffix", "number"), [("1", 1), ("9", 9), ("10", 10), ("16", 16)])
+    async def test_with_a_number_behind_it_leads_to_a_breakout_room(
+        self, suffix: str, number: int
+    ) -> None:
+        main = Room("one", "physics", "Physics", PIN, running=True, internal_id="p-1")
+        breakouts = [
+            Room(
+                "one",
+                f"b{n}",
+                "B",
+                f"{PIN}{n}",
+                True,
+                is_breakout=True,
+                parent_id="p-1",
+                sequence=n,
+            )
+            for n in (1, 9, 10, 16)
+        ]
+        found = await find_issued(Directory(main, *breakouts), STATIC_PIN + suffix)
+        assert isinstance(found, Found)
+        assert found.room.sequence == number
+
+    @pytest.mark.parametrize("suffix", ["2", "0", "01", "17", "111"])
+    async def test_with_the_number_of_no_breakout_room_is_unknown(self, suffix: str) -> None:
+        main = Room("one", "physics", "Physics", PIN, running=True, internal_id="p-1")
+        breakout = Room("one", "b", "B", f"{PIN}1", True, parent_id="p-1", sequence=1)
+        assert await find_issued(Directory(main, breakout), STATIC_PIN + suffix) == UnknownPin()
+
+    async def test_gives_way_to_a_longer_number_that_a_meeting_has(self) -> None:
+        main = Room("one", "physics", "Physics", PIN, running=True, internal_id="p-1")
+        breakout = Room("one", "b", "B", f"{PIN}1", True, parent_id="p-1", sequence=1)
+        other = Room("two", "maths", "Maths", f"{STATIC_PIN}1", True)
+        found = await find_issued(Directory(main, breakout, other), f"{STATIC_PIN}1")
+        assert found == Found(other)
