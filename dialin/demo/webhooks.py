@@ -116,11 +116,12 @@ class Webhooks:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
+        session, self._session = self._session, None  # what happens from here on is not posted
         for post in self._posts:
             post.cancel()
         await asyncio.gather(*self._posts, return_exceptions=True)
-        if self._session:
-            await self._session.close()
+        if session:
+            await session.close()
 
     @property
     def hooks(self) -> tuple[Hook, ...]:
