@@ -32,6 +32,7 @@ from dialin.wire.flow import Flow
 from dialin.wire.login import CHALLENGES, Login
 from dialin.wire.registration import Account
 from dialin.wire.registration_cause import Cause
+from dialin.wire.return_path import seen_as
 from dialin.wire.uri import SipUri
 from dialin.wire.x509 import MalformedCertificate, not_after
 
@@ -157,7 +158,8 @@ class TrunkCheck:
                 return fail(f"{flow}: {fault.sentence}", fault.remedy)
             cause = Cause(failure.cause)
             return fail(f"Cannot log in at {flow}: {cause}.", cause.remedy)
-        self._seen_as = _seen_as(replied)
+        seen = seen_as(replied.response)
+        self._seen_as = seen[0] if seen else ""
         status = replied.response.status
         if status // 100 != 2:
             cause = CAUSES.get(status, Cause.REFUSED)
@@ -224,8 +226,10 @@ class TrunkCheck:
         own = Routes().own_host(far)
         said = self._line.advertised or own
         if self._seen_as and self._seen_as != said:
+            told = f"we say {said}" if self._line.advertised else f"we are at {own}"
+            follows = "" if self._line.advertised else " Contacts follow it, audio does not."
             return warn(
-                f"The provider sees us at {self._seen_as}, and we say {said}.",
+                f"The provider sees us at {self._seen_as}, and {told}.{follows}",
                 f"Set sip.advertised_address to {self._seen_as}, and forward the ports of SIP and "
                 "RTP to this machine.",
             )
@@ -246,13 +250,6 @@ class TrunkCheck:
 def _remedy_of_name(host: str) -> str:
     """What to do where a name leads nowhere."""
     return f"{Cause.NAME_NOT_FOUND.remedy} `dig {host} NAPTR` and `dig {host} SRV` show more."
-
-
-def _seen_as(replied: Replied) -> str:
-    """Our address as a server sees it (RFC 3581 §4). PEER-CONTROLLED, so an address or nothing."""
-    with suppress(ValueError):  # PeerError is one
-        return str(ip_address(replied.response.via.received or ""))
-    return ""
 
 
 def _contact_users(replied: Replied) -> tuple[str | None, ...]:

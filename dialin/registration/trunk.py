@@ -14,7 +14,7 @@ import asyncio
 import logging
 from collections.abc import Callable, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from random import SystemRandom
 from typing import Final, Protocol
 
@@ -23,10 +23,12 @@ from dialin.names import Found, NameNotFound
 from dialin.registration.servers import Servers
 from dialin.registration.way import Sign, Signalling, Way, answers
 from dialin.sip import Fault, RequestFailed
+from dialin.wire.agent_events import LocalAddress, Replied
 from dialin.wire.asking import Enquiry
 from dialin.wire.flow import Flow
 from dialin.wire.registration import LONGEST_PAUSE_S, Account, Registration
 from dialin.wire.registration_cause import Cause
+from dialin.wire.return_path import seen_as
 
 log = logging.getLogger(__name__)
 
@@ -41,6 +43,8 @@ MAX_LOOKED_AT: Final = 4
 KEEPALIVE_SPREAD: Final = 0.2
 """Signs of life are earlier than `keepalive_s` by up to this part of it (RFC 5626 §4.4.1)."""
 ANSWER_SIGN_WITHIN_S: Final = 2.0
+MOVES_EVERY_S: Final = 30.0
+"""We are not seen elsewhere more often."""
 CLOCK_TICK_S: Final = 1e-5
 """The loop wakes up to a tick of its clock early."""
 
@@ -79,6 +83,8 @@ class Standing:
     """Why the last attempt failed, kebab-case; empty if it did not."""
     remedy: str = ""
     """What the operator can do about it."""
+    reached_at: str = ""
+    """The address of ours that the provider was told last; empty before the first time."""
 
 
 class Finder(Protocol):
@@ -126,6 +132,9 @@ class TrunkRegistration:
         self._absent_since: float | None = None
         self._fault: Fault | None = None
         """Why no connection came to stand, the last time that none did."""
+        self._reached_at = ""
+        self._moved_at = float("-inf")
+        """When the provider last saw us elsewhere than before."""
         self._told: object = None
         self._wake = asyncio.Event()
         self._over = asyncio.Event()
@@ -141,6 +150,7 @@ class TrunkRegistration:
             seconds_left=(machine.registered_until or now) - now if is_registered else 0.0,
             cause=fault.cause if fault else str(machine.cause or ""),
             remedy=str(fault) if fault else machine.remedy,
+            reached_at=self._reached_at,
         )
 
     async def run(self) -> None:
@@ -224,6 +234,7 @@ class TrunkRegistration:
         machine, signalling, others = self._machine, self._signalling, self._servers.has_others
         try:
             local = signalling.local_address(flow)
+            self._reached_at = local.host_port
             reply = await signalling.ask(machine.register(flow, local, signalling.now()), flow)
         except OperatorError:
             self._failed(Cause.NO_ROUTE, others=others)
@@ -231,13 +242,29 @@ class TrunkRegistration:
             self._fault = signalling.fault(flow)
             self._failed(Cause(failure.cause), others=others)
         else:
+            has_moved = self._learns_address(flow, local, reply)
             now = signalling.now()
             if machine.answered(reply.response, reply.flow, now, others=others):
                 self._servers.move_on()
             elif machine.cause is None and machine.is_registered(now):
                 self._servers.keep()
                 self._take(reply.flow if flow.includes(reply.flow) else flow)
+                if has_moved:  # calls would not find us
+                    machine.moved(now)
         self._note_absence()
+
+    def _learns_address(self, flow: Flow, local: LocalAddress, reply: Replied) -> bool:
+        """Whether the server sees us elsewhere than our Contact says (RFC 3581 §4)."""
+        signalling, address = self._signalling, seen_as(reply.response)
+        if address is None or not flow.includes(reply.flow):
+            return False
+        if signalling.now() - self._moved_at < MOVES_EVERY_S:
+            return False  # a NAT that never rests is not run after
+        signalling.learn(flow, address)
+        has_moved = signalling.local_address(flow).host_port != local.host_port
+        if has_moved:
+            self._moved_at = signalling.now()
+        return has_moved
 
     def _failed(self, cause: Cause, *, others: bool) -> None:
         self._machine.failed(cause, self._signalling.now(), others=others)
@@ -315,7 +342,7 @@ class TrunkRegistration:
     def _tell(self) -> None:
         """A line in the log when the standing has changed, and only then."""
         machine, standing = self._machine, self.standing
-        news = standing.is_registered, standing.cause, machine.status, machine.strangers
+        news = replace(standing, seconds_left=0.0), machine.status, machine.strangers
         if news == self._told or not (standing.is_registered or standing.cause):
             return
         self._told = news
@@ -331,6 +358,7 @@ class TrunkRegistration:
         else:
             about |= {
                 "server": str(self._way.flow) if self._way else "",
+                "reached_at": standing.reached_at,
                 "others": machine.strangers,
             }
             log.info("registered", extra=about)

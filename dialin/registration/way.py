@@ -33,6 +33,9 @@ class Signalling(Protocol):
     def local_address(self, flow: Flow) -> LocalAddress:
         """Where a far end reaches us. Raises OperatorError."""
 
+    def learn(self, flow: Flow, seen_as: tuple[str, int]) -> None:
+        """A server has told at which address and port it sees us."""
+
     async def ask(self, enquiry: Enquiry, flow: Flow) -> Replied:
         """The answer to a request. Raises RequestFailed and OperatorError."""
 

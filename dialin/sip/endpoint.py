@@ -81,6 +81,8 @@ class SipEndpoint:
         self._udp: dict[int, UdpSocket] = {}
         self._tcp = Connections(self, self.counters, self._numbers)
         self._routes = Routes()
+        self._seen_as: dict[tuple[str, str], tuple[str, int]] = {}
+        """Where far ends see us, by transport and their addresses."""
         self._is_closed = False
         self._all_quiet: asyncio.Future[None] | None = None
 
@@ -339,8 +341,19 @@ class SipEndpoint:
             local = LocalAddress("TLS", host, port)
         else:
             local = self._routes.reached_at(self._listening_for(flow), flow)
-        public = self._advertise(flow.host)
-        return replace(local, public=public) if public else local
+        return replace(
+            local,
+            public=self._advertise(flow.host),
+            seen_as=self._seen_as.get((flow.transport, flow.host)),
+        )
+
+    def learn(self, flow: Flow, seen_as: tuple[str, int]) -> None:
+        """A server that is believed has told where it sees us: our Contacts towards it say so.
+
+        What the operator advertises comes before it.
+        """
+        if family_of(seen_as[0]) == family_of(flow.host):
+            self._seen_as[flow.transport, flow.host] = seen_as
 
     def _listens_for(self, flow: Flow) -> bool:
         family = family_of(flow.host)

@@ -30,6 +30,8 @@ class LocalAddress:
     """Our listening port."""
     public: str | None = None
     """The address that far ends are told instead, where a NAT hides ours."""
+    seen_as: tuple[str, int] | None = None
+    """Address and port that this far end sees us at, where it has told (RFC 3581)."""
 
     @property
     def told(self) -> str:
@@ -38,8 +40,15 @@ class LocalAddress:
 
     @property
     def host_port(self) -> str:
-        """Host and port as URIs write them: IPv6 in brackets (RFC 3261 §25.1)."""
-        return f"{bracketed(self.told)}:{self.port}"
+        """Host and port as URIs write them: IPv6 in brackets (RFC 3261 §25.1).
+
+        What the operator says comes first, then what the far end sees. The topmost Via of ours
+        names neither, so that the far end goes on telling what it sees.
+        """
+        if self.public or self.seen_as is None:
+            return f"{bracketed(self.told)}:{self.port}"
+        host, port = self.seen_as
+        return f"{bracketed(host)}:{port}"
 
 
 @dataclass(frozen=True, slots=True)

@@ -237,7 +237,7 @@ class Registration:
             self._due_soon(now)
 
     def moved(self, now: float) -> None:
-        """Another server is to be asked, though the one before still knows us."""
+        """Another server is to be asked, or another address told, though we are known still."""
         if not self._is_leaving:
             self._due_soon(now)
 

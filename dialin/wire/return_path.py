@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """The way back: what a server writes into a request's topmost Via, and where its responses go.
 
+And the other way round: what a server has written into ours tells where it sees us.
+
 RFC 3261 §18.2.1-18.2.2 and RFC 3581. Responses go to the address that the request came from and
 nowhere else: `maddr` is ignored, and no name out of a Via is ever looked up, so that no sender can
 point our responses at somebody else.
@@ -10,10 +12,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import replace
+from ipaddress import ip_address
 
 from dialin.wire.flow import DEFAULT_PORTS, Flow
 from dialin.wire.header import Via, split_quoted
-from dialin.wire.message import Headers, Request
+from dialin.wire.message import Headers, Request, Response
 
 
 def mark_source(request: Request, flow: Flow) -> Request:
@@ -29,6 +32,21 @@ def mark_source(request: Request, flow: Flow) -> Request:
     if asks_for_port:  # RFC 3581 §4: then `received` is due even where the host is right
         true["rport"] = str(flow.port)
     return replace(request, headers=_with_top_via(request.headers, true))
+
+
+def seen_as(response: Response) -> tuple[str, int] | None:
+    """Address and port that our request was seen to come from, None where that is not told.
+
+    PEER-CONTROLLED: an address and a port, and nothing is known of whose.
+    """
+    via = response.via
+    told = via.received or (via.host if via.rport else "")
+    try:
+        host = ip_address(told)
+    except ValueError:
+        return None
+    port = via.rport or via.port or DEFAULT_PORTS.get(via.transport, 0)
+    return (str(host), port) if port else None
 
 
 def return_flow(request: Request, flow: Flow) -> Flow:

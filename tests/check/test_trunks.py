@@ -374,8 +374,11 @@ async def test_a_provider_that_sees_us_elsewhere_tells_of_nat() -> None:
     async with scripted(200, [], b";rport", b";received=198.51.100.7;rport=4") as port:
         found = step(await checked(line(port)), "NAT")
         forwarded = step(await checked(line(port, advertised="198.51.100.7")), "NAT")
+        mistaken = step(await checked(line(port, advertised="198.51.100.8")), "NAT")
     assert found.result is Result.WARN
-    assert "sees us at 198.51.100.7, and we say 127.0.0.1" in found.cause
+    assert "sees us at 198.51.100.7, and we are at 127.0.0.1." in found.cause
+    assert "audio does not" in found.cause
+    assert mistaken.cause == "The provider sees us at 198.51.100.7, and we say 198.51.100.8."
     assert "sip.advertised_address to 198.51.100.7" in found.remedy
     assert (forwarded.result, "has to forward" in forwarded.cause) == (Result.OK, True)
 

@@ -39,6 +39,8 @@ Fault = Literal[
     "rogue",  # challenges come from another port
     "crowded",  # somebody else's Contact is listed too
     "rewritten",  # our Contact comes back with another address
+    "nat",  # a NAT is seen in our place
+    "restless-nat",  # one whose port is another each time
     "hangs-up",  # the connection is cut after each 200
 ]
 
@@ -77,6 +79,8 @@ class Registrar:
     """How many there have been."""
     is_open: bool = False
     """Whether it is there."""
+    nat_port: int = 40_000
+    """The port that a NAT gives us."""
 
     def __post_init__(self) -> None:
         self._nonces = count(1)
@@ -209,9 +213,18 @@ class Registrar:
             via = request.via
             self._rogue.sendto(answer_to(request, status, lines), (via.host, via.port))
             return
-        line.send(answer_to(request, status, lines))
+        line.send(self._seen_through_nat(answer_to(request, status, lines)))
         if status == 200 and "hangs-up" in self.faults:
             line.close()
+
+    def _seen_through_nat(self, answer: bytes) -> bytes:
+        """Where the request came from, as it looks from here (RFC 3581 §4)."""
+        if "restless-nat" in self.faults:
+            self.nat_port += 1
+        elif "nat" not in self.faults:
+            return answer
+        seen = b";received=198.51.100.7;rport=%d" % self.nat_port
+        return answer.replace(b";rport", seen, 1)
 
     def _judge(self, request: Request) -> tuple[int, Lines]:
         refusals: dict[Fault, tuple[int, Lines]] = {

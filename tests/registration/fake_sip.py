@@ -63,6 +63,7 @@ class FakeSip:
         self.unreachable: set[str] = set()
         self.heard: set[str] = set()
         self.at_odds = False
+        self.seen_as: dict[str, tuple[str, int]] = {}
         self._numbers = count(7)
 
     def now(self) -> float:
@@ -83,7 +84,12 @@ class FakeSip:
         """Our address."""
         if flow.host in self.unreachable:
             raise OperatorError("no way.", "None.")
-        return LocalAddress(flow.transport, "198.51.100.1", 5060)
+        seen_as = self.seen_as.get(flow.host)
+        return LocalAddress(flow.transport, "198.51.100.1", 5060, seen_as=seen_as)
+
+    def learn(self, flow: Flow, seen_as: tuple[str, int]) -> None:
+        """A server sees us there."""
+        self.seen_as[flow.host] = seen_as
 
     def _server(self, flow: Flow) -> Server:
         return self.servers[Flow(flow.transport, flow.host, flow.port)]

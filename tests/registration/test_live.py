@@ -15,6 +15,7 @@ import pytest
 
 from dialin.names import Names
 from dialin.registration import Provider, TrunkRegistration, way
+from dialin.registration import trunk as trunk_module
 from dialin.sip import LegEnd
 from dialin.wire import registration as registration_machine
 from dialin.wire.digest import Algorithm, parse_credentials
@@ -111,6 +112,54 @@ async def test_a_trunk_registers_and_takes_it_back(transport: str) -> None:
         assert registrar.contacts == []
         assert all(gap >= 1.0 for gap in gaps(registrar))
         assert registrar.connections == (1 if transport == "TCP" else 0)
+
+
+@pytest.mark.parametrize("transport", ["UDP", "TCP"])
+async def test_a_nat_is_learnt_from_the_challenge_and_told_in_the_contact(transport: str) -> None:
+    async with Registrar(faults={"nat"}) as registrar, trunk(registrar, transport) as lab:
+        await lab.stands(True)
+        (contact,) = registrar.contacts
+        assert contact.partition(";")[0] == "sip:dialin-lab@198.51.100.7:40000"
+        assert len(registrar.registers) == 2  # the challenge has told already
+        assert lab.registration.standing.reached_at == "198.51.100.7:40000"
+        # The topmost Via stays true, so that the registrar goes on telling.
+        assert {request.via.host for _, request in registrar.registers} == {"127.0.0.1"}
+
+
+async def test_a_nat_that_moves_is_told_at_once_and_its_old_address_is_taken_back(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(trunk_module, "MOVES_EVERY_S", 1.0)
+    async with Registrar(granted_s=4, faults={"nat"}) as registrar, trunk(registrar) as lab:
+        await lab.stands(True)
+        registrar.nat_port = 40_001
+        # Seen at the refresh, mended a second later, and what was there before removed.
+        await registrar.until(
+            lambda: registrar.contacts == ["sip:dialin-lab@198.51.100.7:40001"], within_s=15.0
+        )
+        assert all(gap >= 0.99 for gap in gaps(registrar))
+
+
+async def test_a_nat_that_never_rests_does_not_hurry_us_for_ever() -> None:
+    async with Registrar(faults={"restless-nat"}) as registrar, trunk(registrar) as lab:
+        await lab.stands(True)
+        await asyncio.sleep(4.0)
+        assert len(registrar.registers) == 2
+
+
+async def test_calls_over_a_nat_name_the_outer_address() -> None:
+    async with Registrar(faults={"nat"}) as registrar, trunk(registrar) as lab:
+        await lab.stands(True)
+        caller = Caller(sent_by=f"127.0.0.1:{registrar.port}")
+        registrar.line().send(caller.invite(OFFER))
+        call = await lab.bench.call()
+        answering = asyncio.create_task(call.answer(ANSWER))
+        while (response := await registrar.responses.get()).status < 200:
+            pass
+        assert response.contacts[0].uri_text == "sip:dialin@198.51.100.7:40000"
+        caller.to_tag = response.to.tag
+        registrar.line().send(caller.ack())
+        await answering
 
 
 @pytest.mark.parametrize(

@@ -7,8 +7,10 @@ from dataclasses import replace
 
 import pytest
 
+from dialin.wire.agent_events import LocalAddress
 from dialin.wire.flow import Flow
-from dialin.wire.return_path import mark_source, return_flow
+from dialin.wire.message import Response
+from dialin.wire.return_path import mark_source, return_flow, seen_as
 
 from .sip_samples import TCP, UDP, request
 
@@ -97,3 +99,39 @@ class TestTheWayBack:
 
     def test_a_stream_answers_by_its_own_connection(self) -> None:
         assert return_flow(request(sent_by="192.0.2.99:9"), TCP) is TCP
+
+
+class TestWhereWeAreSeen:
+    @pytest.mark.parametrize(
+        ("via", "seen"),
+        [
+            ("192.0.2.1:5060;received=203.0.113.9;rport=40001", ("203.0.113.9", 40_001)),
+            ("192.0.2.1:5062;received=203.0.113.9", ("203.0.113.9", 5062)),
+            ("192.0.2.1;received=203.0.113.9", ("203.0.113.9", 5060)),
+            ("192.0.2.1:5060;rport=40001", ("192.0.2.1", 40_001)),
+            ("192.0.2.1:5060;received=[2001:db8::1]", ("2001:db8::1", 5060)),
+            ("192.0.2.1:5060;rport", None),
+            ("192.0.2.1:5060", None),
+            ("192.0.2.1:5060;received=evil.example", None),
+            ("h.example:5060;rport=9", None),
+        ],
+    )
+    def test_what_a_server_writes_into_our_via(
+        self, via: str, seen: tuple[str, int] | None
+    ) -> None:
+        asked = request()
+        headers = asked.headers.set("Via", f"SIP/2.0/UDP {via};branch=z9hG4bKx")
+        assert seen_as(Response(200, "OK", headers)) == seen
+
+    def test_an_unknown_transport_without_a_port_tells_nothing(self) -> None:
+        headers = request().headers.set("Via", "SIP/2.0/SCTP 192.0.2.1;received=192.0.2.9")
+        assert seen_as(Response(200, "OK", headers)) is None
+
+
+class TestWhatFarEndsAreTold:
+    def test_what_the_operator_says_comes_before_what_the_far_end_sees(self) -> None:
+        local = LocalAddress("UDP", "10.0.0.5", 5060)
+        assert local.host_port == "10.0.0.5:5060"
+        seen = replace(local, seen_as=("2001:db8::9", 40_001))
+        assert (seen.host_port, seen.told) == ("[2001:db8::9]:40001", "10.0.0.5")
+        assert replace(seen, public="198.51.100.7").host_port == "198.51.100.7:5060"
