@@ -10,13 +10,18 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from typing import TypeVar
 
 from dialin.demo.callerid import CallerId, Reading, reading_of
+from dialin.demo.conference import NORMAL_CLEARING
+from dialin.demo.freeswitch import KEYS_ON
 from dialin.events import Codec
 from dialin.sip import IncomingLeg, LegGone, Listen, SipEndpoint
 from dialin.wire import sdp
+from dialin.wire.dtmf import EventDigits
 from dialin.wire.flow import Flow
 from dialin.wire.message import Request
+from dialin.wire.reason import ByeReason
 from tests.peers.rtp import PATIENCE_S, RtpPeer
 
 HOST = "127.0.0.31"
@@ -30,6 +35,23 @@ class Seat:
     def __init__(self, leg: IncomingLeg, rtp: RtpPeer) -> None:
         self.leg = leg
         self.rtp = rtp
+        self.keys_by_info = ""
+        """The keys that came by INFO."""
+        leg.on_info_digit = self._take_info
+
+    def _take_info(self, key: str) -> None:
+        self.keys_by_info += key
+
+    @property
+    def keys_by_events(self) -> str:
+        """The keys that came as telephone events, on the payload type that FreeSWITCH hears."""
+        digits, keys = EventDigits(), ""
+        for packet in self.rtp.received:
+            header = packet.header
+            if header.payload_type == KEYS_ON:
+                at = (header.ssrc, header.timestamp, header.marker)
+                keys += digits.feed(*at, packet.payload, packet.arrived_s) or ""
+        return keys
 
     @property
     def invite(self) -> Request:
@@ -46,16 +68,20 @@ class Seat:
         """Who it is, by BBB's rules."""
         return reading_of(self.caller.name)
 
-    def hang_up(self) -> None:
-        """End the leg, as FreeSWITCH does when a meeting ends."""
-        self.leg.hang_up()
+    def hang_up(self, reason: ByeReason = NORMAL_CLEARING) -> None:
+        """End the leg, as FreeSWITCH does when a meeting ends; or as it does when it stops."""
+        self.leg.hang_up(reason)
+
+    def fall_silent(self) -> None:
+        """Send no RTP any more, as a server that is gone: nothing is said about it."""
+        self.rtp.close()
 
 
 class ScriptedConference:
     """All of its seats."""
 
-    def __init__(self, calls: asyncio.TaskGroup) -> None:
-        self.address = Listen("UDP", HOST, 0)
+    def __init__(self, calls: asyncio.TaskGroup, host: str = HOST) -> None:
+        self.address = Listen("UDP", host, 0)
         """Where it takes calls."""
         self.refuses_with: int | None = None
         """What callers are told instead of being let in."""
@@ -83,7 +109,7 @@ class ScriptedConference:
         self._changed.set()
 
     async def _seat(self, leg: IncomingLeg) -> None:
-        rtp = RtpPeer(HOST)
+        rtp = RtpPeer(self.address.host)
         self._rtp.append(rtp)
         local = sdp.LocalMedia(rtp.host, rtp.port, 1, 1)
         answer, remote = sdp.answer(sdp.SessionDescription.parse(leg.offer or b""), local, CODECS)
@@ -142,16 +168,24 @@ class RecordingEndpoint(SipEndpoint):
 @asynccontextmanager
 async def scripted_conference() -> AsyncIterator[ScriptedConference]:
     """A conference that takes calls while the block runs."""
-    async with asyncio.TaskGroup() as calls:
-        conference = ScriptedConference(calls)
-        endpoint = await RecordingEndpoint.open(
-            [conference.address], allow_source=lambda _host: True, on_call=conference.take
-        )
-        assert isinstance(endpoint, RecordingEndpoint)
-        endpoint.kept = conference.messages
-        try:
-            async with endpoint:
-                conference.address = endpoint.addresses[0]
-                yield conference
-        finally:
-            conference.close()
+    async with asyncio.TaskGroup() as calls, taking_calls(ScriptedConference(calls)) as conference:
+        yield conference
+
+
+Kind = TypeVar("Kind", bound=ScriptedConference)
+
+
+@asynccontextmanager
+async def taking_calls(conference: Kind) -> AsyncIterator[Kind]:
+    """Let a conference of any kind take calls while the block runs."""
+    endpoint = await RecordingEndpoint.open(
+        [conference.address], allow_source=lambda _host: True, on_call=conference.take
+    )
+    assert isinstance(endpoint, RecordingEndpoint)
+    endpoint.kept = conference.messages
+    try:
+        async with endpoint:
+            conference.address = endpoint.addresses[0]
+            yield conference
+    finally:
+        conference.close()
