@@ -105,9 +105,8 @@ class Store:
         with suppress(StoreUnavailable):
             await self._do(self._database.open)
             self._version = await self._do(self._database.version)
-        with suppress(StoreUnavailable):
             return await self._do(self._database.rooms)
-        return ()
+        return self._database.remembered
 
     async def add_room(self, room: StaticRoom) -> None:
         """Raises RoomExists, PinTaken, StoreUnavailable."""
@@ -178,6 +177,7 @@ class Store:
                     self._waiting.remove(consent)
 
     async def _purge(self) -> None:
+        await self._do(self._database.check)
         await self.erase_consents(before=now_utc() - timedelta(days=self._consent_days))
 
     async def _do(self, work: Callable[[], Done]) -> Done:

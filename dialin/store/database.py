@@ -163,12 +163,16 @@ class Database:
         """Another number whenever another process has written."""
         return self._read(lambda db: int(db.execute("PRAGMA data_version").fetchone()[0]))
 
-    def rooms(self) -> tuple[StaticRoom, ...]:
-        """All rooms with static PINs, oldest first; those last seen while the file is away."""
-        with suppress(StoreUnavailable):
-            rooms = self._read(lambda db: tuple(_rooms_in(db)))
-            self._remembered = {room.meeting_id: room for room in rooms}
+    @property
+    def remembered(self) -> tuple[StaticRoom, ...]:
+        """The rooms as last seen, whatever has become of the file."""
         return tuple(self._remembered.values())
+
+    def rooms(self) -> tuple[StaticRoom, ...]:
+        """All rooms with static PINs, oldest first."""
+        rooms = self._read(lambda db: tuple(_rooms_in(db)))
+        self._remembered = {room.meeting_id: room for room in rooms}
+        return rooms
 
     def add_room(self, room: StaticRoom) -> None:
         """Raises RoomExists, PinTaken."""
@@ -233,6 +237,15 @@ class Database:
 
         return self._write(erase)
 
+    def check(self) -> None:
+        """Look for damage, and mend it while all rooms are still remembered."""
+
+        def look(db: sqlite3.Connection) -> None:
+            db.execute("PRAGMA shrink_memory")  # or what is looked at is not the file
+            _refuse_damage(db)
+
+        self._read(look)
+
     def tidy(self) -> None:
         """Empty the write-ahead log where that could not be done at once: somebody was reading."""
         if self._is_log_full:
@@ -251,8 +264,7 @@ class Database:
         db.execute("PRAGMA journal_mode = WAL")
         db.execute("PRAGMA secure_delete = ON")
         db.execute("PRAGMA synchronous = FULL")
-        if db.execute("PRAGMA quick_check(1)").fetchone()[0] != "ok":
-            raise _Damaged
+        _refuse_damage(db)
         self._migrate(db)
 
     def _migrate(self, db: sqlite3.Connection) -> None:
@@ -343,6 +355,11 @@ class _Damaged(sqlite3.DatabaseError):
     """SQLite's own check has found damage."""
 
     sqlite_errorname = "SQLITE_CORRUPT"
+
+
+def _refuse_damage(db: sqlite3.Connection) -> None:
+    if db.execute("PRAGMA quick_check(1)").fetchone()[0] != "ok":
+        raise _Damaged
 
 
 @contextmanager
