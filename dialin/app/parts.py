@@ -135,18 +135,20 @@ def make_apis(
 ) -> list[CountedApi]:
     """The API clients of all BBB servers."""
     return [
-        CountedApi(
-            BbbApi(
-                session,
-                name=name,
-                url=str(server.url),
-                secret=server.secret.get_secret_value(),
-                checksum=server.checksum,
-            ),
-            metrics,
-        )
+        CountedApi(make_api(name, server, session), metrics)
         for name, server in settings.bbb_servers.items()
     ]
+
+
+def make_api(name: str, server: BbbServerSettings, session: aiohttp.ClientSession) -> BbbApi:
+    """The API client of one BBB server."""
+    return BbbApi(
+        session,
+        name=name,
+        url=str(server.url),
+        secret=server.secret.get_secret_value(),
+        checksum=server.checksum,
+    )
 
 
 def make_voice_servers(settings: Settings) -> dict[str, VoiceServer]:

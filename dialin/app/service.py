@@ -26,9 +26,11 @@ from dialin.app.site import (
     make_site,
     served_apart,
 )
+from dialin.app.webhooks import SeenApi, Webhooks
 from dialin.bbb_voice import BbbVoice
 from dialin.providers import make_registrations, readiness_of, tls_target
 from dialin.registry import Registry
+from dialin.room_events import RoomEvents
 from dialin.rooms import Rooms
 from dialin.settings import Settings, refuse_unbuilt
 from dialin.sip import SipEndpoint
@@ -82,7 +84,10 @@ async def running(settings: Settings, pace: Pace = Pace()) -> AsyncIterator[Serv
         engine = await stack.enter_async_context(
             parts.make_engine(settings, quarantine_s=pace.quarantine_s)
         )
-        rooms = Rooms(parts.make_apis(settings, session, metrics), poll_s=pace.poll_s)
+        room_events = RoomEvents()
+        apis = [SeenApi(api, room_events) for api in parts.make_apis(settings, session, metrics)]
+        rooms = Rooms(apis, poll_s=pace.poll_s)
+        webhooks = Webhooks(settings, session, rooms, room_events, metrics)
         tasks = await stack.enter_async_context(asyncio.TaskGroup())
         for name, work in (("rooms", rooms.run()), ("loop lag", metrics.watch_loop())):
             stack.callback(tasks.create_task(work, name=name).cancel)
@@ -127,6 +132,7 @@ async def running(settings: Settings, pace: Pace = Pace()) -> AsyncIterator[Serv
             KnownRooms(rooms, pins.static),
             condition=lambda: condition_of(ready(), rooms, tested.last),
         )
+        is_one_listener = settings.web.public_port is None
         web = build_app(
             registry=registry,
             rooms=rooms,
@@ -134,12 +140,16 @@ async def running(settings: Settings, pace: Pace = Pace()) -> AsyncIterator[Serv
             tokens=parts.make_tokens(settings),
             operations=call_operations(registry),
             metrics=metrics,
-            site=site if settings.web.public_port is None else None,
+            site=site if is_one_listener else None,
+            hooks=webhooks.receiver if is_one_listener else None,
         )
         web_addresses = await stack.enter_async_context(
             serve(web, settings.web.host, settings.web.port)
         )
-        public_addresses = await stack.enter_async_context(served_apart(settings, site))
+        public_addresses = await stack.enter_async_context(
+            served_apart(settings, site, webhooks.receiver)
+        )
+        await stack.enter_async_context(webhooks.registered(tasks))
         registrations.start(tasks)
         stack.push_async_callback(registrations.close)
         if plan := parts.selftest_plan(settings, sip):

@@ -17,6 +17,7 @@ from dialin.web.app import build_site, serve
 from dialin.web.facts import PageFacts, TrunkEncryption
 from dialin.web.gate import Gate
 from dialin.web.health import Readiness
+from dialin.web.hooks import HookReceiver
 from dialin.web.metrics import Metrics
 from dialin.web.numbers import DialNumber
 from dialin.web.room_view import Condition, RoomFacts, Tested
@@ -129,9 +130,9 @@ def trunk_encryption(settings: Settings) -> TrunkEncryption:
 
 @asynccontextmanager
 async def served_apart(
-    settings: Settings, site: Site
+    settings: Settings, site: Site, hooks: HookReceiver
 ) -> AsyncIterator[tuple[tuple[str, int], ...]]:
-    """The public pages on a listener of their own while the block runs, if they have one.
+    """What the world may reach on a listener of its own while the block runs, if it has one.
 
     Gives the addresses bound. Raises OperatorError.
     """
@@ -141,7 +142,7 @@ async def served_apart(
         return
     names = "web.public_host or web.public_port"
     host = web.public_host or LOOPBACK
-    async with serve(build_site(site), host, web.public_port, settings=names) as addresses:
+    async with serve(build_site(site, hooks), host, web.public_port, settings=names) as addresses:
         yield addresses
 
 

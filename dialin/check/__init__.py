@@ -17,7 +17,6 @@ from pathlib import Path
 import aiohttp
 
 from dialin.app import parts
-from dialin.bbb_api import BbbApi
 from dialin.check.local import (
     address_is_free,
     files_are_private,
@@ -36,7 +35,6 @@ from dialin.names import Names
 from dialin.providers import contact_user, make_account, tls_target
 from dialin.settings import Loaded, Settings, load, refuse_unbuilt
 from dialin.settings.base import split_host_port
-from dialin.settings.peers import BbbServerSettings
 from dialin.settings.problems import SettingsError, locate
 from dialin.settings.sources import is_for_us, secret_files
 
@@ -163,20 +161,10 @@ def _server_checks(
     voices = parts.make_voice_servers(settings)
     for name, server in settings.bbb_servers.items():
         yield ServerCheck(
-            _api(name, server, session),
+            parts.make_api(name, server, session),
             str(server.url),
             voices[name],
             session=session,
             ways=ways,
             trial=trial,
         )
-
-
-def _api(name: str, server: BbbServerSettings, session: aiohttp.ClientSession) -> BbbApi:
-    return BbbApi(
-        session,
-        name=name,
-        url=str(server.url),
-        secret=server.secret.get_secret_value(),
-        checksum=server.checksum,
-    )

@@ -20,6 +20,7 @@ from dialin.web.api import (
     openapi_page,
 )
 from dialin.web.health import Readiness, Servers, healthz, readyz
+from dialin.web.hooks import HookReceiver
 from dialin.web.metrics import Metrics, metrics_page
 from dialin.web.problem import add_security_headers, errors_as_problems, tell_errors
 from dialin.web.site import Site
@@ -37,8 +38,10 @@ def build_app(
     operations: Sequence[Operation],
     metrics: Metrics,
     site: Site | None = None,
+    hooks: HookReceiver | None = None,
 ) -> web.Application:
-    """The operators' pages, and the public ones beside them if they have no listener of their own.
+    """The operators' pages, and beside them what the world may reach if that has no listener of
+    its own.
 
     Without a token there is no API.
     """
@@ -60,16 +63,20 @@ def build_app(
     metrics.watch_calls(registry, rooms)
     if site:
         site.add_to(app)
+    if hooks:
+        hooks.add_to(app)
     return app
 
 
-def build_site(site: Site) -> web.Application:
-    """The public pages alone, for a listener of their own."""
+def build_site(site: Site, hooks: HookReceiver | None = None) -> web.Application:
+    """What the world may reach alone, for a listener of its own."""
     app = web.Application(
         middlewares=[note_route, tell_errors(site.error)], client_max_size=LARGEST_BODY_BYTES
     )
     app.on_response_prepare.append(add_security_headers)
     site.add_to(app)
+    if hooks:
+        hooks.add_to(app)
     return app
 
 
