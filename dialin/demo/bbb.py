@@ -74,12 +74,24 @@ class DemoBbb(ApiServer, Meetings):
         await self.webhooks.__aexit__(kind, error, trace)
 
     def caller_waits(self, meeting_id: str) -> None:
-        """A caller waits for this meeting: it opens some seconds after the first one does."""
-        if self._rooms[meeting_id].running or meeting_id in self._openings:
+        """A caller waits for this meeting: it opens some seconds after the first one does.
+
+        One that is not known, or over, is then created as front ends do it: with any PIN.
+        """
+        room = self._rooms.get(meeting_id)
+        if (room and room.running) or meeting_id in self._openings:
             return
         self._openings[meeting_id] = asyncio.get_running_loop().call_later(
-            self._later_opens_after_s, self.open_room, meeting_id
+            self._later_opens_after_s, self._begin, meeting_id
         )
+
+    def _begin(self, meeting_id: str) -> None:
+        del self._openings[meeting_id]
+        room = self._rooms.get(meeting_id)
+        if room is None or room.is_ended:
+            name = room.name if room else meeting_id.title()
+            self.add_room(DemoRoom(meeting_id, name, free_voice_bridge(self.voice_bridges())))
+        self.open_room(meeting_id)
 
     def listed_meetings(self) -> list[tuple[DemoRoom, Sequence[Member]]]:
         """All meetings with their phone callers, as getMeetings has them."""

@@ -11,8 +11,9 @@ import asyncio
 import secrets
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -21,6 +22,7 @@ import click
 from dialin import app
 from dialin.demo.bbb import DemoBbb
 from dialin.demo.conference import Conference, open_conference
+from dialin.demo.showcase import issue_pins, rooms_to_show, welcome
 from dialin.demo.story import tell
 from dialin.registry import CallState, Registry
 from dialin.settings import FOR_DEMO, Settings
@@ -32,21 +34,6 @@ CHIMING_ROOM = "123456789"
 LOOK_FOR_WAITERS_EVERY_S = 0.5
 DRAIN_WITHIN_S = 30.0
 
-WELCOME = """\
-dialin is up, with a stand-in for BigBlueButton beside it. Everything is on this machine.
-
-  call           sip:dialin@{sip}   (UDP or TCP, no registration; for example
-                 baresip -e '/dial sip:dialin@{sip}')
-  key a PIN      123456789#   room "demo": somebody chimes there
-                 1234567891#  its breakout room
-                 555666777#   room "later": opens 20 s after the first caller waits
-  see the calls  curl {authorization}http://{http}/api/v1/calls
-  see its health http://{http}/readyz and http://{http}/metrics
-  stop           Ctrl-C
-
-`dialin demo --call` places a call by itself and tells its story.
-"""
-
 
 @dataclass(frozen=True, slots=True)
 class World:
@@ -55,6 +42,8 @@ class World:
     bbb: DemoBbb
     conference: Conference
     service: app.Service
+    link_secret: str = field(repr=False)
+    """What links to room pages are signed with."""
 
 
 def main(sip: str, http: str, token: str | None, call: bool, record: Path | None) -> int:
@@ -73,9 +62,8 @@ async def demonstrate(
         if call:
             at = world.service.sip.addresses[0]
             return await tell(world.conference, world.service.registry, at, record)
-        authorization = f"-H 'Authorization: Bearer {token}' " if token else ""
         host, port = world.service.web_addresses[0]
-        text = WELCOME.format(sip=sip, http=f"{host}:{port}", authorization=authorization)
+        text = welcome(sip, f"{host}:{port}", token, world.link_secret)
         await app.until_told_to_stop(world.service, DRAIN_WITHIN_S, ready=lambda: click.echo(text))
     return 0
 
@@ -83,20 +71,28 @@ async def demonstrate(
 @asynccontextmanager
 async def demo_world(sip: str, http: str, token: str) -> AsyncIterator[World]:
     """Stand-ins and service, while the block runs."""
-    async with (
-        open_conference(
-            [Listen("UDP", "127.0.0.1", 0), Listen("TCP", "127.0.0.1", 0)]
-        ) as conference,
-        DemoBbb(members=conference.phone_callers) as bbb,
-    ):
-        conference.tell(bbb.voice_changed)
-        bbb.hang_up = conference.end
-        await conference.play_chime(CHIMING_ROOM)
-        settings = demo_settings(sip, http, token, bbb, conference.addresses[0])
-        async with app.running(settings) as service, asyncio.TaskGroup() as tasks:
-            usher = tasks.create_task(open_rooms_for_waiters(service.registry, bbb))
-            yield World(bbb, conference, service)
-            usher.cancel()
+    link_secret = secrets.token_urlsafe()
+    with TemporaryDirectory(prefix="dialin-demo-") as folder:
+        await issue_pins(Path(folder))
+        async with (
+            open_conference(
+                [Listen("UDP", "127.0.0.1", 0), Listen("TCP", "127.0.0.1", 0)]
+            ) as conference,
+            DemoBbb(members=conference.phone_callers, rooms=rooms_to_show()) as bbb,
+        ):
+            conference.tell(bbb.voice_changed)
+            bbb.hang_up = conference.end
+            await conference.play_chime(CHIMING_ROOM)
+            settings = demo_settings(
+                *(sip, http, token, bbb, conference.addresses[0]),
+                service={"state_directory": folder},
+                store={"keep": True},
+                web={"link_secret": link_secret, **public_address(http)},
+            )
+            async with app.running(settings) as service, asyncio.TaskGroup() as tasks:
+                usher = tasks.create_task(open_rooms_for_waiters(service.registry, bbb))
+                yield World(bbb, conference, service, link_secret)
+                usher.cancel()
 
 
 async def open_rooms_for_waiters(registry: Registry, bbb: DemoBbb) -> None:
@@ -131,6 +127,7 @@ def demo_settings(
                 "secret": bbb.secret,
                 "voice_host": voice.host,
                 "voice_port": voice.port,
+                "mute_keys": "rfc4733",
             }
         },
         "media": {"codecs": ["PCMA", "PCMU"]},
@@ -140,6 +137,11 @@ def demo_settings(
     for name, section in sections.items():
         values[name] = {**values.get(name, {}), **section}
     return Settings.model_validate(values, context=FOR_DEMO)
+
+
+def public_address(http: str) -> dict[str, Any]:
+    """Where BBB's stand-in posts what happens; nowhere if the port is not known beforehand."""
+    return {"base_url": f"http://{http}"} if address_of(http)["port"] else {}
 
 
 def address_of(text: str) -> dict[str, Any]:
