@@ -56,21 +56,23 @@ class Announcer:
         """Speak, until cancelled."""
         while True:
             self._interruption.clear()
-            await race(self._interrupted(), self._sound())
+            prompts = self._announcements.popleft() if self._announcements else ()
+            self._is_speaking = bool(prompts)
+            await race(self._interrupted(), self._sound(*prompts))
 
     async def _interrupted(self) -> None:
         await self._interruption.wait()
 
-    async def _sound(self) -> None:
-        self._is_speaking = True
-        while self._announcements:
-            await self._line.say(*self._announcements.popleft())
-        self._is_speaking = False
-        if self._keeps_waiting and self._has_music:
+    async def _sound(self, *prompts: PromptId) -> None:
+        """One announcement; or, if there is none, what is heard until there is one."""
+        if prompts:
+            await self._line.say(*prompts)
+        elif self._keeps_waiting and self._has_music:
             await self._line.play_on(PromptId.MUSIC)
-        await self._interruption.wait()
+        else:
+            await self._interruption.wait()
 
     def _interrupt_music(self) -> None:
-        """What is said is not interrupted by this: it looks for more when it has ended."""
+        """What is said is not interrupted by this: the next is looked for when it has ended."""
         if not self._is_speaking:
             self._interruption.set()

@@ -174,11 +174,18 @@ class CallRecord:
         self._began_s = self._stage_began_s = monotonic()
         self.reason: EndReason = INTERNAL_ERROR
         """How the call ended. Stays internal-error unless the story says otherwise."""
+        self.has_been_in_room = False
+        """Whether the caller was in any room."""
 
     @property
     def id(self) -> str:
         """The call's id."""
         return self._snapshot.id
+
+    @property
+    def trunk(self) -> str:
+        """The trunk's name in the settings."""
+        return self._snapshot.trunk
 
     @property
     def state(self) -> CallState:
@@ -207,6 +214,7 @@ class CallRecord:
         now = monotonic()
         self._tally.stage_ended(self._snapshot.state, now - self._stage_began_s)
         self._stage_began_s = now
+        self.has_been_in_room = self.has_been_in_room or state is CallState.IN_ROOM
         self._change(state=state, waiting_for=WaitingFor.NOTHING)
 
     def waits(self, waiting_for: WaitingFor) -> None:
@@ -222,13 +230,13 @@ class CallRecord:
         """The caller is spoken to in this language."""
         self._change(language=language)
 
-    def enters(self, *, room: str, server: str, label: str | None) -> None:
+    def enters(self, *, room: str, server: str | None, label: str | None) -> None:
         """The caller is on the way into a room, under this label."""
         self._change(room=room, server=server, label=label)
 
     def leaves(self) -> None:
         """The caller is in no room, nor on the way into one."""
-        self._change(room=None, server=None, label=None, muted=False, hand_raised=False)
+        self._change(room=None, server=None, label=None, hand_raised=False)
 
     def is_muted(self, muted: bool) -> None:
         """Whether the room hears the caller has changed."""

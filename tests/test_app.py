@@ -22,11 +22,11 @@ from dialin.__main__ import operator_errors
 from dialin.app import door as front
 from dialin.app import parts
 from dialin.app.door import FrontDoor
-from dialin.call import House
 from dialin.demo.bbb import Fault
 from dialin.demo.run import demo_settings
 from dialin.errors import OperatorError
 from dialin.events import Codec
+from dialin.house import House
 from dialin.providers import tls_target
 from dialin.registry import Registry
 from dialin.sip import Certificate, Listen, OutgoingLeg, Refused, SipEndpoint, TlsTarget

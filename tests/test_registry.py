@@ -148,7 +148,7 @@ def test_what_a_caller_does_in_the_room_is_shown_and_forgotten_when_they_leave_i
         record.leaves()
         [call] = registry.snapshots()
         assert (call.room, call.server, call.label) == (None, None, None)
-        assert (call.muted, call.hand_raised, call.digits_hidden) == (False, False, True)
+        assert (call.hand_raised, call.digits_hidden) == (False, True)
 
 
 def test_the_quality_of_the_line_is_kept_for_a_while_as_what_was_lost_in_between() -> None:

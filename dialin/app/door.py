@@ -9,8 +9,10 @@ from __future__ import annotations
 import asyncio
 import logging
 
-from dialin.call import Call, House, send_elsewhere
+from dialin.call import Call
+from dialin.caller_leg import send_elsewhere
 from dialin.events import INTERNAL_ERROR, UNKNOWN_NUMBER, CallError
+from dialin.house import House
 from dialin.log import call_context
 from dialin.registry import Registry
 from dialin.sip import IncomingLeg

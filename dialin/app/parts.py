@@ -19,13 +19,14 @@ from dialin.app.door import FrontDoor
 from dialin.app.pins import Pins
 from dialin.bbb_api import BbbApi, BbbUnavailable
 from dialin.bbb_voice import BbbVoice, KeyMethod, LiveKitTarget, VoiceServer
-from dialin.call import CallPolicy, House
 from dialin.caller import RoomLabels
 from dialin.errors import OperatorError
+from dialin.house import CallPolicy, House
 from dialin.ivr import PinRules
 from dialin.media.embedded import EmbeddedEngine
 from dialin.media.srtp import usable_suites
 from dialin.providers import contact_user, make_outside, media_networks, tls_target
+from dialin.room_events import RoomEvents
 from dialin.rooms import Rooms
 from dialin.settings import Settings
 from dialin.settings.base import MAX_PORT
@@ -278,6 +279,7 @@ def make_house(
     engine: EmbeddedEngine,
     rooms: Rooms,
     pins: Pins,
+    room_events: RoomEvents,
     voice: BbbVoice,
     metrics: Metrics,
 ) -> House:
@@ -288,11 +290,14 @@ def make_house(
         prompts=Prompts(settings.service.languages, [folder] if folder else []),
         pins=pins.desk,
         rooms=rooms,
+        room_events=room_events,
         voice=voice,
         labels=RoomLabels(number=settings.label.template, withheld=settings.label.hidden),
         pseudonym_key=secrets.token_bytes(PSEUDONYM_KEY_BYTES),
         policy=make_policy(settings),
         tally=metrics,
+        has_lobby=pins.has_lobby,
+        consents=pins.store,
     )
 
 
@@ -306,7 +311,12 @@ def make_policy(settings: Settings) -> CallPolicy:
         wait_for_room_s=ivr.wait_for_room_s,
         wait_for_directory_s=ivr.wait_for_directory_s,
         remind_every_s=ivr.remind_every_s,
+        wait_for_conference_s=ivr.wait_for_conference_s,
+        conference_silence_s=settings.media.conference_timeout_s,
+        has_music=ivr.music,
         hide_digits=settings.privacy.hide_digits,
+        asks_to_hide=settings.label.ask_to_hide,
+        requires_consent=settings.privacy.require_consent,
         advertised_host=str(advertised) if advertised else None,
         suites=MEDIA_SUITES,
     )

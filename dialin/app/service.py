@@ -115,7 +115,7 @@ async def running(settings: Settings, pace: Pace = Pace()) -> AsyncIterator[Serv
         )
         await voice.look_up()
         pins = await stack.enter_async_context(opened_pins(settings, rooms, metrics, tasks))
-        door.open(parts.make_house(settings, engine, rooms, pins, voice, metrics))
+        door.open(parts.make_house(settings, engine, rooms, pins, room_events, voice, metrics))
         registrations = make_registrations(settings, sip, sources, tls_target)
         metrics.watch_trunks(lambda: registrations.standings)
 

@@ -223,6 +223,11 @@ class LabelSettings(Section):
         description="Name of a caller without a number, or who hides it; `{n}` goes up in "
         "each room.",
     )
+    ask_to_hide: bool = Field(
+        default=False,
+        description="`true`: callers are told before the PIN that `*3` hides their digits. The key "
+        "works in either case.",
+    )
 
     @field_validator("template")
     @classmethod
@@ -248,7 +253,7 @@ class IvrSettings(Section):
         default=1800,
         ge=0,
         le=86400,
-        description="How long a caller may wait for a meeting that has not begun.",
+        description="How long a caller may wait for a meeting that has not begun, or for its host.",
     )
     wait_for_directory_s: float = Field(
         default=30,
@@ -256,8 +261,21 @@ class IvrSettings(Section):
         le=600,
         description="How long a caller with a PIN is kept while BBB does not answer.",
     )
+    wait_for_conference_s: float = Field(
+        default=300,
+        ge=0,
+        le=3600,
+        description="How long a caller is kept while a voice server does not answer. Whoever was "
+        "in a meeting is back in it without a PIN.",
+    )
     remind_every_s: float = Field(
-        default=20, ge=5, le=600, description="Pause between two announcements to a waiting caller."
+        default=45,
+        ge=5,
+        le=600,
+        description="From one announcement to a waiting caller to the next.",
+    )
+    music: bool = Field(
+        default=True, description="Whether waiting callers hear music between announcements."
     )
 
     @field_validator("prompt_folder")
@@ -291,6 +309,13 @@ class MediaSettings(Section):
     )
     timeout_s: float = Field(
         default=30, ge=5, le=3600, description="A leg without any packet for so long is lost."
+    )
+    conference_timeout_s: float = Field(
+        default=4,
+        ge=1,
+        le=3600,
+        description="A conference that sends nothing for so long is lost, and its callers wait "
+        "until they can go back. FreeSWITCH sends all the time.",
     )
     latch: Literal["sdp", "same-ip"] = Field(
         default="sdp",
@@ -361,6 +386,11 @@ class PrivacySettings(Section):
     hide_digits: bool = Field(
         default=False,
         description="`true` hides the last four digits too: every caller has the hidden label.",
+    )
+    require_consent: bool = Field(
+        default=False,
+        description="`true`: in a meeting that is recorded, a caller's microphone stays shut until "
+        "they press `1`; `2` leaves.",
     )
 
 

@@ -27,6 +27,8 @@ PIN = "123456789"
 BRISK = Pace(poll_s=3600, quarantine_s=0.5, conference_answers_within_s=1.5)
 """No room is found by chance: after the first picture, only who asks is told."""
 PATIENCE_S = 10.0
+ANY_SILENCE = {"conference_timeout_s": 3600}
+"""A scripted conference says nothing until it is told to."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,7 +83,7 @@ async def scene(
     `voice` says that the conferences are elsewhere, `twin` has the settings of a second BBB server.
     """
     clips = Clips(folder / "clips")
-    for name, section in clips.settings.items():
+    for name, section in {**clips.settings, "media": ANY_SILENCE}.items():
         sections[name] = {**section, **sections.get(name, {})}
     if twin:
         sections["bbb_servers"] = {"twin": twin}

@@ -34,6 +34,8 @@ NUMBERS = {"en": "+493023125100", "de": "+493023125200"}
 FAULTS = (Fault.HTTP_500, Fault.HTML, Fault.SILENT)
 TALK_FRAMES = 3000
 """More than there is time to say while three callers are told of trouble."""
+GIVES_UP = {"wait_for_conference_s": 0}
+"""Settings of a service that waits for no conference."""
 ROUNDS = 3
 """A gap that the machine makes is not there in every round; one that the service makes is."""
 
@@ -297,7 +299,7 @@ async def test_a_room_that_does_not_open(tmp_path: Path) -> None:
     ],
 )
 async def test_a_conference_that_refuses(tmp_path: Path, status: int, reason: str) -> None:
-    async with scene(tmp_path) as stage, stage.phone() as phone:
+    async with scene(tmp_path, ivr=GIVES_UP) as stage, stage.phone() as phone:
         stage.conference.refuses_with = status
         await asked_for_pin(stage, phone)
         await phone.key(f"{PIN}#")
@@ -313,7 +315,7 @@ async def test_a_conference_that_refuses(tmp_path: Path, status: int, reason: st
 
 
 async def test_a_conference_that_lets_ring_is_given_up_and_told_so(tmp_path: Path) -> None:
-    async with scene(tmp_path) as stage, stage.phone() as phone:
+    async with scene(tmp_path, ivr=GIVES_UP) as stage, stage.phone() as phone:
         stage.conference.lets_ring = True
         await asked_for_pin(stage, phone)
         await phone.key(f"{PIN}#")
@@ -325,7 +327,7 @@ async def test_a_conference_that_lets_ring_is_given_up_and_told_so(tmp_path: Pat
 
 async def test_a_conference_that_is_not_there(tmp_path: Path) -> None:
     nobody = Listen("UDP", "127.0.0.77", 5060)
-    async with scene(tmp_path, voice=nobody) as stage, stage.phone() as phone:
+    async with scene(tmp_path, voice=nobody, ivr=GIVES_UP) as stage, stage.phone() as phone:
         await asked_for_pin(stage, phone)
         await phone.key(f"{PIN}#")
         await phone.is_hung_up_on()
@@ -336,6 +338,7 @@ async def test_a_conference_that_is_not_there(tmp_path: Path) -> None:
 async def test_a_meeting_that_ends(tmp_path: Path) -> None:
     async with scene(tmp_path) as stage, stage.phone() as phone:
         await in_room(stage, phone)
+        stage.served.bbb.end_room("demo")
         (await stage.conference.seat()).hang_up()
         await phone.is_hung_up_on()
         await phone.hears(stage.clips, *ASKED, "joining", "alone", "meeting-ended", "goodbye")
@@ -344,7 +347,10 @@ async def test_a_meeting_that_ends(tmp_path: Path) -> None:
 
 @pytest.mark.e2e
 async def test_a_conference_that_falls_silent(tmp_path: Path) -> None:
-    async with scene(tmp_path, media={"timeout_s": 5}) as stage, stage.phone() as phone:
+    async with (
+        scene(tmp_path, media={"conference_timeout_s": 4}, ivr=GIVES_UP) as stage,
+        stage.phone() as phone,
+    ):
         await in_room(stage, phone)
         await phone.is_hung_up_on()
         await phone.hears(stage.clips, *ASKED, "joining", "alone", "unreachable", "goodbye")
@@ -419,6 +425,7 @@ async def test_a_caller_who_falls_silent(tmp_path: Path) -> None:
 async def test_a_caller_who_goes_while_being_told_goodbye(tmp_path: Path) -> None:
     async with scene(tmp_path) as stage, stage.phone() as phone:
         await in_room(stage, phone)
+        stage.served.bbb.end_room("demo")
         (await stage.conference.seat()).hang_up()
         await stage.is_in(CallState.ENDING)
         await phone.hang_up()

@@ -9,13 +9,14 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
+from datetime import datetime
 from pathlib import Path
 from typing import Any, cast
 
-from dialin.bbb_voice import ConferenceLeg
+from dialin.bbb_voice import ConferenceLeg, KeyMethod
 from dialin.budgets import Guesser
 from dialin.caller import Caller
-from dialin.events import Codec, Digit, DigitSource
+from dialin.events import CONFERENCE_UNREACHABLE, CallError, Codec, Digit, DigitSource
 from dialin.media.engine import (
     LegSettings,
     LegStatistics,
@@ -31,6 +32,7 @@ from dialin.sounds import TONE, TONES, PromptId
 from dialin.wire import sdp
 from dialin.wire.encryption import Encryption
 from dialin.wire.flow import Flow
+from dialin.wire.reason import NORMAL_CLEARING, ByeReason
 
 CLIP_S = 2.0
 """What every prompt takes."""
@@ -58,6 +60,7 @@ class FakeLeg:
         self.on_reanswer: Callable[[bytes], None] = lambda answer: None
         self.on_info_digit: Callable[[str], None] = lambda key: None
         self.gone_before_ack: LegEnd | None = None
+        self.told: ByeReason | None = None
 
     async def answer(self, sdp_bytes: bytes) -> bytes | None:
         self.answers.append(sdp_bytes)
@@ -72,8 +75,9 @@ class FakeLeg:
     ) -> None:
         self.rejected.append((status, retry_after_s, warning))
 
-    def hang_up(self) -> None:
+    def hang_up(self, reason: ByeReason = NORMAL_CLEARING) -> None:
         self.hung_up += 1
+        self.told = self.told or reason
         if not self.ended.done():
             self.ended.set_result(LegEnd("us", None, "bye"))
 
@@ -97,6 +101,9 @@ class FakeMedia:
         self.bridged_with: FakeMedia | None = None
         self.pressed: list[tuple[str, int | None]] = []
         self.mutes: list[bool] = []
+        self.plays_on = ""
+        self.has_no_volume = False
+        self.volume_db = 0
 
     async def configure(self, settings: LegSettings) -> None:
         if self.refuses:
@@ -107,12 +114,21 @@ class FakeMedia:
         self.started = True
 
     async def play(self, clips: Sequence[Path], *, repeat: bool = False) -> None:
+        if repeat:
+            await self._play_on(*clips)
         for clip in clips:
             if self.lost.done():
                 raise MediaRefused(self.lost.result())
             await asyncio.sleep(CLIP_S)
             self.heard.append(clip.stem)
             self.languages.append(clip.parent.name)
+
+    async def _play_on(self, clip: Path) -> None:
+        self.plays_on = clip.stem
+        try:
+            await asyncio.Event().wait()
+        finally:
+            self.plays_on = ""
 
     async def stop_playing(self) -> None:
         raise NotImplementedError
@@ -127,6 +143,11 @@ class FakeMedia:
         if self.lost.done():
             raise MediaRefused(self.lost.result())
         self.mutes.append(on)
+
+    async def set_volume(self, gain_db: int) -> None:
+        if self.has_no_volume:
+            raise MediaRefused("codec-has-no-volume")
+        self.volume_db = gain_db
 
     async def statistics(self) -> LegStatistics:
         return LegStatistics(packets_received=50, packets_lost=2, jitter_ms=1.26)
@@ -169,21 +190,38 @@ class FakeEngine:
 class FakeVoice:
     """The way into the conferences."""
 
-    def __init__(self, refusal: Exception | None = None, joins_after_s: float = 0.3) -> None:
-        self.refusal = refusal
+    def __init__(
+        self,
+        *refusals: Exception,
+        joins_after_s: float = 0.3,
+        keys: KeyMethod = KeyMethod.OFF,
+        is_away: bool = False,
+    ) -> None:
+        self.refusals = list(refusals)
+        """What comes of the first tries to join."""
         self.joins_after_s = joins_after_s
+        self.keys = keys
+        self.is_away = is_away
+        """Whether nobody answers."""
         self.joined: list[dict[str, Any]] = []
         self.seats: list[FakeSeat] = []
 
     async def join(self, room: Room, **arguments: Any) -> ConferenceLeg:
         await asyncio.sleep(self.joins_after_s)
-        if self.refusal:
-            raise self.refusal
+        if self.is_away:
+            raise CallError(CONFERENCE_UNREACHABLE)
+        if self.refusals:
+            raise self.refusals.pop(0)
         self.joined.append({"room": room, **arguments})
         seat = FakeSeat()
         self.seats.append(seat)
         return ConferenceLeg(
-            cast(Any, seat.media), seat.ended, cast(Any, seat), seat.audio, arguments["beside"]
+            cast(Any, seat.media),
+            seat.ended,
+            cast(Any, seat),
+            seat.audio,
+            arguments["beside"],
+            self.keys,
         )
 
 
@@ -200,6 +238,10 @@ class FakeSeat:
 
     def hang_up(self) -> None:
         self.hung_up += 1
+
+    def bye(self, reason: ByeReason | None = NORMAL_CLEARING) -> None:
+        """FreeSWITCH hangs up."""
+        self.ended.set_result(LegEnd("peer", None, "bye", reason))
 
 
 class FakeDesk:
@@ -223,13 +265,39 @@ class FakeDesk:
 
 
 class FakeRooms:
-    """Rooms that open when told."""
+    """Rooms that open when told, and are as the test says."""
 
-    def __init__(self) -> None:
+    def __init__(self, *rooms: Room) -> None:
         self.opening: asyncio.Future[Room] = asyncio.get_running_loop().create_future()
+        self.known = {room.meeting_id: room for room in rooms}
+        self.goes_on: bool | None = True
+        """What servers say when they are asked whether a meeting still runs."""
+        self.asked = 0
 
     async def opened(self, room: Room) -> Room:
         return await asyncio.shield(self.opening)
+
+    async def look_again(self) -> bool:
+        self.asked += 1
+        return True
+
+    async def is_still_running(self, room: Room) -> bool | None:
+        self.asked += 1
+        return self.goes_on
+
+    def by_meeting_id(self, meeting_id: str) -> Room | None:
+        return self.known.get(meeting_id)
+
+    def current(self, room: Room) -> Room | None:
+        return self.known.get(room.meeting_id)
+
+    def parent_of(self, room: Room) -> Room | None:
+        known = self.known.values()
+        return next((one for one in known if one.internal_id == room.parent_id != ""), None)
+
+    def breakouts_of(self, room: Room) -> tuple[Room, ...]:
+        known = self.known.values()
+        return tuple(one for one in known if one.parent_id == room.internal_id != "")
 
 
 class FakeTally:
@@ -240,6 +308,18 @@ class FakeTally:
 
     def __getattr__(self, name: str) -> Callable[..., None]:
         return lambda *arguments: self.told.append((name, *arguments))
+
+
+class FakeConsents:
+    """Keeps what callers answered."""
+
+    def __init__(self) -> None:
+        self.kept: list[tuple[str, bool]] = []
+
+    async def record_consent(
+        self, call_id: str, meeting_id: str, consented: bool, at: datetime
+    ) -> None:
+        self.kept.append((meeting_id, consented))
 
 
 class FakePrompts:

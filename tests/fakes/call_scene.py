@@ -4,21 +4,25 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any, cast
 
-from dialin.call import Call, CallPolicy, House
+from dialin.call import Call
 from dialin.caller import Caller, RoomLabels
 from dialin.events import Codec, EndReason
+from dialin.house import CallPolicy, House
 from dialin.ivr import PinRules
 from dialin.pin import Attempts, Found, Outcome, TooManyGuesses, UnknownPin
-from dialin.registry import CallRecord, CallState, Registry
+from dialin.registry import CallRecord, CallState, Order, Registry
+from dialin.room_events import RoomEvents
 from dialin.rooms import Room
 from dialin.trunk import Dialled
+from dialin.wire.bbbhooks import HookEvent, HookKind
 from dialin.wire.encryption import Encryption
 from tests.fakes.call_parts import (
+    FakeConsents,
     FakeDesk,
     FakeEngine,
     FakeLeg,
@@ -64,10 +68,39 @@ class Scene:
     voice: FakeVoice
     desk: FakeDesk
     rooms: FakeRooms
+    room_events: RoomEvents
+    consents: FakeConsents
     tally: FakeTally
     registry: Registry
     record: CallRecord
     running: asyncio.Task[None]
+
+    def order(self, order: Order) -> None:
+        """A host or operator asks something of the call."""
+        assert self.registry.give("call-1", order)
+
+    def bbb_tells(self, kind: HookKind, *, room: Room = ROOM, user: str = "v_7") -> None:
+        """A webhook comes."""
+        self.room_events.publish(
+            HookEvent(room.server, room.meeting_id, room.internal_id, kind, user_id=user)
+        )
+
+    def bbb_lists(self, label: str, room: Room = ROOM) -> None:
+        """BBB tells which of its users the caller is."""
+        self.room_events.publish(
+            HookEvent(
+                room.server, room.meeting_id, room.internal_id, HookKind.USER_JOINED,
+                user_id="v_7", user_name=label,
+            )
+        )  # fmt: skip
+
+    async def keys_pin_and_is_in(self, pin: str = "123456789") -> None:
+        self.media.keys(f"{pin}#")
+        await self.in_room()
+
+    async def hears(self, *prompts: str) -> None:
+        """Wait until these are the last that were heard to the end."""
+        await self.until(lambda: tuple(self.media.heard[-len(prompts) :]) == prompts)
 
     async def ended(self) -> EndReason:
         await self.running
@@ -89,9 +122,11 @@ async def call(
     leg: FakeLeg | None = None,
     voice: FakeVoice | None = None,
     policy: CallPolicy = POLICY,
+    others: Sequence[Room] = (),
+    has_lobby: bool = False,
     is_full: bool = False,
     caller: Caller = CALLER,
-    language: str | None = None,
+    languages: tuple[str, ...] = (),
     encryption: Encryption = Encryption.OFF,
 ) -> AsyncIterator[Scene]:
     leg = leg or FakeLeg()
@@ -99,21 +134,26 @@ async def call(
     engine = FakeEngine(media, is_full=is_full)
     voice = voice or FakeVoice()
     desk = FakeDesk(answers or by_table({"123456789": Found(ROOM)}))
-    rooms = FakeRooms()
+    rooms = FakeRooms(*others, ROOM)
+    room_events = RoomEvents()
     tally = FakeTally()
+    consents = FakeConsents()
     house = House(
         media=cast(Any, engine),
         prompts=cast(Any, FakePrompts("en", "de")),
         pins=cast(Any, desk),
         rooms=cast(Any, rooms),
+        room_events=room_events,
         voice=cast(Any, voice),
         labels=RoomLabels(),
         pseudonym_key=b"k" * 32,
         policy=policy,
         tally=tally,
+        has_lobby=lambda meeting_id: has_lobby,
+        consents=consents,
     )
     registry = Registry(9, tally)
-    dialled = Dialled(caller, "+493023125100", (language,) if language else ())
+    dialled = Dialled(caller, "+493023125100", languages)
     with registry.admit("call-1", trunk="t", number_called="+493023125100") as record:
         story = Call(
             cast(Any, leg),
@@ -125,7 +165,10 @@ async def call(
         )
         running = asyncio.create_task(story.run())
         try:
-            yield Scene(leg, media, engine, voice, desk, rooms, tally, registry, record, running)
+            yield Scene(
+                leg, media, engine, voice, desk, rooms, room_events, consents, tally, registry,
+                record, running,
+            )  # fmt: skip
         finally:
             running.cancel()
             await asyncio.wait([running])
