@@ -60,6 +60,8 @@ class Line:
     """What that server has to prove, for TLS."""
     encryption: Encryption = Encryption.OFF
     """Whether audio is SRTP."""
+    routes: tuple[str, ...] = ()
+    """Route values: the proxies before that server, or where it wants calls to come by."""
     suites: tuple[Suite, ...] = ALL_SUITES
     """What the media plane can encrypt with, best first."""
     media_networks: tuple[str, ...] = ()
@@ -190,6 +192,7 @@ class OwnPhone:
             from_user=line.caller,
             from_domain=line.domain,
             offer=offer,
+            headers=[("Route", value) for value in line.routes],
             answer_within_s=answer_within_s,
             credentials=line.login,
         )

@@ -14,6 +14,7 @@ import socket
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from urllib.parse import quote
+from uuid import UUID
 
 from dialin.names import Names
 from dialin.outside import Exit, Outside, outside_to
@@ -31,8 +32,10 @@ from dialin.wire.flow import Flow
 from dialin.wire.login import Login
 from dialin.wire.registration import USER_CHARACTERS, Account
 from dialin.wire.sdes import Suite
+from dialin.wire.uri import bracketed
 
 CONTACT_USER_CHARACTERS = 16
+UUID_BYTES = 16
 ANYWHERE = ("0.0.0.0/0", "::/0")
 
 
@@ -60,7 +63,25 @@ def make_account(trunk: TrunkSettings, contact: str) -> Account:
         contact_user=contact,
         expires_s=trunk.expires_s,
         is_ours_alone=trunk.single_registration,
+        instance=instance_of(contact) if trunk.outbound and trunk.transport != "udp" else "",
+        routes=proxy_routes(trunk),
     )
+
+
+def instance_of(contact: str) -> str:
+    """The bridge's name for registrars (RFC 5626 §4.1): a UUID made of a trunk's Contact user, so
+    that it stays the same and tells nothing."""
+    name = hashlib.sha256(contact.encode()).digest()[:UUID_BYTES]
+    return UUID(bytes=name, version=5).urn
+
+
+def proxy_routes(trunk: TrunkSettings) -> tuple[str, ...]:
+    """The Route of a proxy before the registrar, which our requests are sent to (§8.1.2)."""
+    if trunk.outbound_proxy is None or trunk.outbound_proxy == trunk.registrar:
+        return ()
+    host, port = split_host_port(trunk.outbound_proxy)
+    at = bracketed(host) if port is None else f"{bracketed(host)}:{port}"
+    return (f"<sip:{at};transport={trunk.transport};lr>",)
 
 
 def make_provider(name: str, trunk: TrunkSettings, contact: str) -> Provider:
@@ -125,6 +146,7 @@ def make_outside(
         login=account.login if trunk.password else None,
         tls=tls_target(trunk) if trunk.transport == "tls" else None,
         encryption=outgoing_encryption(trunk),
+        routes=account.routes,
         suites=suites,
         media_networks=tuple(media_networks(trunk)),
         advertised_host=str(advertised) if advertised else None,

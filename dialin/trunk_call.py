@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Protocol
 
 import aiohttp
@@ -19,10 +19,11 @@ from dialin.errors import PeerError
 from dialin.media.engine import MediaRefused, NoMediaPort
 from dialin.names import Names
 from dialin.outside import Outside
-from dialin.own_phone import OwnPhone, Talk, opened_phone, own_media
+from dialin.own_phone import Line, OwnPhone, Talk, opened_phone, own_media
 from dialin.registry import CallState
 from dialin.sip import LegGone, Listen, Refused, RequestFailed
 from dialin.wire.asking import Enquiry
+from dialin.wire.bindings import service_routes
 from dialin.wire.flow import Flow
 from dialin.wire.message import Response
 from dialin.wire.uri import SipUri
@@ -105,11 +106,11 @@ class TrunkCall:
         """
         outside, flow = self._outside, await self._outside.found(Names())
         try:
-            await self._reach(flow)
+            line = await self._reach(flow)
             self._before = await self._calls.states(outside.number) or {}
             self._on_step("dialling")
             async with self._phone.calling(
-                outside.number, flow, outside.by.line, answer_within_s=RINGS_S
+                outside.number, flow, line, answer_within_s=RINGS_S
             ) as talk:
                 self._on_step("answered")
                 return await self._follow(talk, wish)
@@ -122,11 +123,11 @@ class TrunkCall:
             self._on_step(f"no call: {gone}")
         return False
 
-    async def _reach(self, flow: Flow) -> None:
+    async def _reach(self, flow: Flow) -> Line:
         """Tell whether the provider is there, and where we register, whether it knows us.
 
-        By a REGISTER without a Contact, which changes nothing (RFC 3261 §10.2.3). Raises
-        RequestFailed.
+        By a REGISTER without a Contact, which changes nothing (RFC 3261 §10.2.3), and whose answer
+        may say by which proxies calls shall come. Raises RequestFailed.
         """
         by = self._outside.by
         account = by.account
@@ -137,6 +138,7 @@ class TrunkCall:
             uri=uri,
             from_uri=us,
             to_uri=us if account else uri,
+            headers=tuple(("Route", value) for value in by.line.routes),
             login=by.line.login,
             within_s=ANSWER_WITHIN_S,
         )
@@ -145,6 +147,8 @@ class TrunkCall:
         if account:
             is_there = account.contact_user in _users(replied.response)
             self._on_step("registered" if is_there else "not-registered")
+        wanted = service_routes(replied.response)
+        return replace(by.line, routes=tuple(dict.fromkeys((*by.line.routes, *wanted))))
 
     async def _follow(self, talk: Talk, wish: Wish) -> bool:
         was_heard = await talk.hears(PROMPT_WITHIN_S)

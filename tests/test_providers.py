@@ -49,6 +49,42 @@ def test_an_account_is_what_the_operator_wrote() -> None:
     assert (login.realm, login.algorithms) == ("realm.example.org", (Algorithm.SHA_256,))
 
 
+def test_a_bridge_is_named_by_a_uuid_that_stays_the_same() -> None:
+    account = make_account(settings(FULL).trunks["lab"], "dialin-1")
+    assert account.instance == make_account(settings(FULL).trunks["lab"], "dialin-1").instance
+    assert account.instance != make_account(settings(FULL).trunks["lab"], "dialin-2").instance
+    assert re.fullmatch(
+        r"urn:uuid:[0-9a-f]{8}-[0-9a-f]{4}-5[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}",
+        account.instance,
+    )
+
+
+@pytest.mark.parametrize(
+    "changes", [{"trunks.lab.outbound": False}, {"trunks.lab.transport": "udp"}]
+)
+def test_a_bridge_is_not_named_where_that_is_no_use(changes: dict[str, object]) -> None:
+    assert make_account(settings(FULL | changes).trunks["lab"], "dialin-1").instance == ""
+
+
+@pytest.mark.parametrize(
+    ("proxy", "routes"),
+    [
+        (None, ()),
+        ("sip.example.org", ()),
+        ("proxy.example.org", ("<sip:proxy.example.org;transport=tcp;lr>",)),
+        ("[2001:db8::7]:5080", ("<sip:[2001:db8::7]:5080;transport=tcp;lr>",)),
+    ],
+)
+def test_a_proxy_before_the_registrar_is_a_route(
+    proxy: str | None, routes: tuple[str, ...]
+) -> None:
+    changes = {"trunks.lab.outbound_proxy": proxy} if proxy else {}
+    made = settings(FULL | {"trunks.lab.registrar": "sip.example.org"} | changes)
+    account = make_account(made.trunks["lab"], "dialin-1")
+    assert account.routes == routes
+    assert account.route_headers == tuple(("Route", route) for route in routes)
+
+
 @pytest.mark.parametrize(
     ("changes", "server"),
     [

@@ -289,3 +289,18 @@ def test_contacts_that_cannot_be_read_are_nobodys() -> None:
     lines = (("Contact", "<sip:us@192.0.2.1>, <tel:+493012345678>"),)
     assert _users(Response(200, "OK", Headers(lines))) == {"us"}
     assert _users(Response(200, "OK", Headers((("Contact", "<sip:a@>"),)))) == set()
+
+
+async def test_calls_come_by_the_proxies_that_operator_and_registrar_name() -> None:
+    proxy, core = "<sip:proxy.example;lr>", "<sip:core.example;lr>"
+    async with Carrier(service_route=core) as carrier:
+        outside = way(carrier)
+        line = replace(outside.by.line, routes=(proxy,))
+        account = replace(outside.by.account, routes=(proxy,))  # type: ignore[type-var]  # it has one
+        by = replace(outside.by, line=line, account=account)
+        outside = outside_to(NUMBER, by, [NUMBER])
+        _, told = await story(outside, base="http://127.0.0.1:9")
+    assert told[-1] == "refused with 404"  # nobody is registered
+    assert {request.headers.all("Route") for _, request in carrier.registers} == {(proxy,)}
+    assert {request.headers.all("Route") for request in carrier.invites} == {(proxy, core)}
+    assert len(carrier.invites) == 2  # with the password, too

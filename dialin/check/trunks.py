@@ -178,6 +178,7 @@ class TrunkCheck:
             uri=account.domain_uri,
             from_uri=account.address_of_record,
             to_uri=account.address_of_record,
+            headers=account.route_headers,
             login=login,
             within_s=ANSWER_WITHIN_S,
         )

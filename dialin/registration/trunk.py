@@ -306,7 +306,8 @@ class TrunkRegistration:
 
     def _keep_alive_later(self) -> None:
         share = 1 - KEEPALIVE_SPREAD * self._jitter()
-        self._keep_alive_at = self._signalling.now() + share * self._provider.keepalive_s
+        pause_s = min(self._provider.keepalive_s, self._machine.flow_timer_s or LONGEST_PAUSE_S)
+        self._keep_alive_at = self._signalling.now() + share * pause_s
 
     def _lose(self, cause: Cause) -> None:
         """Calls cannot come by the way any more."""
@@ -334,6 +335,7 @@ class TrunkRegistration:
             uri=account.domain_uri,
             from_uri=account.address_of_record,
             to_uri=account.domain_uri,
+            headers=account.route_headers,
             within_s=within_s,
         )
 

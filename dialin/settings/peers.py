@@ -187,6 +187,12 @@ class TrunkSettings(Section):
         "`empty` sends empty datagrams, which find out nothing, for a provider that minds being "
         "asked. Over `tcp` and `tls` they are empty lines, which most servers answer.",
     )
+    outbound: bool = Field(
+        default=True,
+        description="Over `tcp` and `tls`: name this bridge and its connection to the registrar "
+        "(RFC 5626), which can then put a new connection in the place of one that broke. `false` "
+        "for a registrar that stumbles over it.",
+    )
     digest_algorithms: tuple[Algorithm, ...] = Field(
         default=("sha-512-256", "sha-256", "md5"),
         min_length=1,

@@ -1,6 +1,9 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Which Contacts a registrar keeps for an account, and which of them are ours (RFC 3261 §10).
 
+A Contact may name the bridge and its way (RFC 5626 §4.2), so that a registrar which knows that puts
+a new connection in the place of the one that broke. And by which proxies it wants our requests.
+
 Ours are known by their user part, since a device on the way may have changed the address. What
 the registrar lists is PEER-CONTROLLED; it goes back to that registrar only, to be removed there.
 When to ask for what is left to `registration`.
@@ -19,14 +22,19 @@ from dialin.wire.uri import SipUri
 
 MAX_DROPPED: Final = 16
 """Contacts that one REGISTER removes."""
+MAX_ROUTES: Final = 8
+"""Proxies between us and a provider."""
 _SECONDS: Final = re.compile(r"[0-9]{1,9}")
 
 
 class Bindings:
     """The Contacts of one account, as we see them."""
 
-    def __init__(self, user: str) -> None:
-        """`user` is the user part of our Contacts, and of nobody else's."""
+    def __init__(self, user: str, instance: str = "") -> None:
+        """`user` is the user part of our Contacts, and of nobody else's; `instance` a URN that is
+        ours alone, empty for none."""
+        self.instance = instance
+        """What our Contacts name the bridge."""
         self.strangers = 0
         """How many Contacts the last answer listed that are not ours."""
         self._user = user
@@ -41,8 +49,9 @@ class Bindings:
         if local.transport != "UDP":
             self._here += f";transport={local.transport.lower()}"
         dropped, self._to_drop = self._to_drop, []
+        named = f';+sip.instance="<{self.instance}>";reg-id=1' if self.instance else ""
         return (
-            f"<{self._here}>;expires={expires_s}",
+            f"<{self._here}>{named};expires={expires_s}",
             *(f"<{uri}>;expires=0" for uri in dropped[:MAX_DROPPED]),
         )
 
@@ -88,3 +97,20 @@ def seconds(text: str | None, default_s: int) -> int:
     """A delta-seconds (§25.1), a comment behind it left out; what cannot be read was not said."""
     match = _SECONDS.match(text or "")
     return int(match[0]) if match else default_s
+
+
+def service_routes(response: Response) -> tuple[str, ...]:
+    """By which proxies a registrar wants our requests to come (RFC 3608 §5), verbatim.
+
+    PEER-CONTROLLED: they are written into requests to that very provider, and lead nowhere else.
+    """
+    values = response.headers.values("Service-Route")
+    return values if len(values) <= MAX_ROUTES and all(map(_is_loose_route, values)) else ()
+
+
+def _is_loose_route(value: str) -> bool:
+    try:
+        uri = Address.parse(value).uri
+    except PeerError:
+        return False
+    return isinstance(uri, SipUri) and uri.params.has("lr")

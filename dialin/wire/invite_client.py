@@ -252,9 +252,9 @@ class OutgoingCallLeg:
             return
         self._is_cancelled = True
         invite = self._invite.headers
-        copied = ("Via", "Max-Forwards", "From", "To", "Call-ID")
+        copied = ("Via", "Max-Forwards", "Route", "From", "To", "Call-ID")
         lines = (
-            *((name, invite.all(name)[0]) for name in copied),
+            *((name, value) for name in copied for value in invite.all(name)),
             ("CSeq", f"{self._invite.cseq.number} CANCEL"),
             self._why.header,
             ("User-Agent", self._core.user_agent),

@@ -47,6 +47,7 @@ LONGEST_EXPIRES_S: Final = 86400 * 7
 LASTING_S: Final = 30.0
 """A way that was open for so long was worth having."""
 MAX_DOUBLINGS: Final = 16
+FIRST_HOP_LACKS_OUTBOUND: Final = 439
 RETRY_AFTER_SPREAD: Final = 10
 """A Retry-After is exceeded by up to this part of it."""
 
@@ -92,11 +93,20 @@ class Account:
     """What we ask for."""
     is_ours_alone: bool = False
     """Whether other bindings of the account are removed."""
+    instance: str = ""
+    """A URN that is this bridge's alone, for registrars that know RFC 5626; empty to say none."""
+    routes: tuple[str, ...] = ()
+    """Route values: the proxies before the registrar."""
 
     @property
     def domain_uri(self) -> str:
         """What REGISTER is sent to (§10.2): the domain, without a user."""
         return f"sip:{bracketed(self.domain)}"
+
+    @property
+    def route_headers(self) -> tuple[tuple[str, str], ...]:
+        """The Route lines of requests that are to reach the provider."""
+        return tuple(("Route", value) for value in self.routes)
 
     @property
     def address_of_record(self) -> str:
@@ -133,7 +143,9 @@ class Registration:
         self._prover = Prover(account.login, token)
         self._conversation = Conversation(token(BRANCH_BITS), token(TAG_BITS))
         self._cseq = FIRST_CSEQ - 1
-        self._bindings = Bindings(account.contact_user)
+        self._bindings = Bindings(account.contact_user, account.instance)
+        self.flow_timer_s: int | None = None
+        """The longest pause between two signs of life that the provider bears (RFC 5626 §4.4.1)."""
         self._expires_s = account.expires_s
         self._out: _Out | None = None
         self._last_flow: Flow | None = None
@@ -186,6 +198,8 @@ class Registration:
             from_uri=account.address_of_record,
             to_uri=account.address_of_record,
             headers=(
+                *account.route_headers,
+                ("Supported", "path, outbound" if self._bindings.instance else "path"),
                 *(("Contact", value) for value in self._bindings.contacts(local, expires_s)),
                 # For registrars that do not read the Contact's own (§10.2.1.1).
                 ("Expires", str(expires_s)),
@@ -214,6 +228,9 @@ class Registration:
         elif response.status in CHALLENGES:
             self._challenged(response, out.flow, came, now)
         elif response.status == 423 and self._takes_longer(response):
+            self.due_at = self._rests_until
+        elif response.status == FIRST_HOP_LACKS_OUTBOUND and self._bindings.instance:
+            self._bindings.instance = ""  # RFC 5626 §11.6: as ever, then
             self.due_at = self._rests_until
         else:
             self._refused(response, now, others=others)
@@ -268,6 +285,7 @@ class Registration:
         if was_last:
             self.registered_until = None
             return
+        self.flow_timer_s = seconds(response.headers.get("Flow-Timer"), 0) or None
         granted_s = self._bindings.granted_s(response, self._expires_s)
         if granted_s <= 0:
             self._give_up(Cause.NOT_KEPT, response.status, now)

@@ -47,6 +47,8 @@ class Carrier(Registrar):
     """The numbers that were dialled with the right password."""
     challenged: int = 0
     """INVITEs without it."""
+    invites: list[Request] = field(default_factory=list)
+    """All INVITEs."""
     through: Through | None = None
     """The latest call."""
 
@@ -69,6 +71,7 @@ class Carrier(Registrar):
             super()._other(request, line)
 
     def _invited(self, invite: Request, line: Line) -> None:
+        self.invites.append(invite)
         if not self._proves(invite):
             self.challenged += 1
             line.send(answer_to(invite, 407, [("Proxy-Authenticate", CHALLENGE)]))

@@ -9,7 +9,6 @@ kept for the test to look at. It can call the Contacts that it keeps, by the way
 from __future__ import annotations
 
 import asyncio
-import socket
 import ssl
 from collections.abc import Callable
 from contextlib import suppress
@@ -21,6 +20,7 @@ from typing import Literal, Self, cast
 from dialin.wire.digest import MalformedChallenge, parse_challenges, parse_credentials, verify
 from dialin.wire.framing import KeepAlive, StreamFramer
 from dialin.wire.message import Request, Response, parse
+from tests.peers.process import free_port
 from tests.wire.peers import Lines, answer_to
 
 USER, PASSWORD, REALM = "004930900123", "canary-Xq7Lw2Vb9Zr4", "provider.example"
@@ -79,6 +79,8 @@ class Registrar:
     """How many there have been."""
     is_open: bool = False
     """Whether it is there."""
+    service_route: str = ""
+    """By which proxy it wants calls to come."""
     nat_port: int = 40_000
     """The port that a NAT gives us."""
 
@@ -98,7 +100,7 @@ class Registrar:
     async def open(self) -> None:
         """Listen, on the port of before if there was one."""
         loop = asyncio.get_running_loop()
-        self.port = self.port or port_for_both()
+        self.port = self.port or free_port()
         self._server = await loop.create_server(
             lambda: Stream(self), "127.0.0.1", self.port, reuse_address=True, ssl=self.tls
         )
@@ -209,6 +211,8 @@ class Registrar:
         if status == 200:
             self._keep(request, line)
             lines = [("Contact", value) for value in self._listed(request)]
+            if self.service_route:
+                lines.append(("Service-Route", self.service_route))
         if status == 401 and "rogue" in self.faults and self._rogue:
             via = request.via
             self._rogue.sendto(answer_to(request, status, lines), (via.host, via.port))
@@ -341,14 +345,3 @@ class Stream(asyncio.Protocol):
         """The other side has gone."""
         with suppress(AttributeError):
             self._registrar.gone(self.line)
-
-
-def port_for_both() -> int:
-    """A port that nobody has, over UDP and TCP."""
-    while True:
-        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as udp, suppress(OSError):
-            udp.bind(("127.0.0.1", 0))
-            port: int = udp.getsockname()[1]
-            with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as tcp:
-                tcp.bind(("127.0.0.1", port))
-                return port

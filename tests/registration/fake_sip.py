@@ -63,6 +63,7 @@ class FakeSip:
         self.unreachable: set[str] = set()
         self.heard: set[str] = set()
         self.at_odds = False
+        self.asked: list[Enquiry] = []
         self.seen_as: dict[str, tuple[str, int]] = {}
         self._numbers = count(7)
 
@@ -98,6 +99,7 @@ class FakeSip:
         """Ask a server."""
         self.local_address(flow)
         assert flow.host in self.heard
+        self.asked.append(enquiry)
         server = self._server(flow)
         seen = server.registers if enquiry.method == "REGISTER" else server.options
         if flow.is_reliable:

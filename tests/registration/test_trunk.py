@@ -346,3 +346,20 @@ async def test_the_log_tells_news_only_and_nothing_secret(
     written = str([vars(record) for record in caplog.records])
     assert USER not in written
     assert PASSWORD not in written
+
+
+async def test_signs_of_life_come_as_often_as_the_provider_wants() -> None:
+    bench = Bench(A, keepalive_s=20.0)
+    bench[A].lines = [("Flow-Timer", "5")]
+    async with bench.running() as began:
+        await asyncio.sleep(17)
+        assert [round(at - began) for at in bench[A].options] == [0, 5, 10, 15]
+
+
+async def test_options_take_the_route_of_a_proxy() -> None:
+    route = "<sip:proxy.example;lr>"
+    bench = Bench(A, account=account(routes=(route,)))
+    async with bench.running():
+        await asyncio.sleep(1)
+    assert bench.sip.asked
+    assert all(("Route", route) in enquiry.headers for enquiry in bench.sip.asked)

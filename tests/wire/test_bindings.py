@@ -6,7 +6,7 @@ from __future__ import annotations
 import pytest
 
 from dialin.wire.agent_events import LocalAddress
-from dialin.wire.bindings import MAX_DROPPED, Bindings
+from dialin.wire.bindings import MAX_DROPPED, MAX_ROUTES, Bindings, service_routes
 from dialin.wire.message import Response
 from tests.wire.peers import Lines
 from tests.wire.registrar_text import HERE, response
@@ -95,3 +95,35 @@ def test_a_contact_says_how_we_are_reached() -> None:
     assert bindings.contacts(local, 60) == (
         "<sip:dialin-1@[2001:db8::1]:5070;transport=tcp>;expires=60",
     )
+
+
+def test_a_contact_may_name_the_bridge_and_its_way() -> None:
+    bindings = Bindings("dialin-1", "urn:uuid:1-2")
+    instance = ';+sip.instance="<urn:uuid:1-2>";reg-id=1'
+    assert bindings.contacts(HERE, 300) == (f"{OURS}{instance};expires=300",)
+    assert bindings.granted_s(ok(f"{OURS}{instance};expires=70"), 300) == 70
+
+
+ROUTE = "<sip:proxy.example;lr>"
+
+
+@pytest.mark.parametrize(
+    ("lines", "routes"),
+    [
+        ([], ()),
+        ([ROUTE], (ROUTE,)),
+        (
+            [f"{ROUTE}, <sip:192.0.2.9:5070;transport=tcp;lr>;x=1"],
+            (ROUTE, "<sip:192.0.2.9:5070;transport=tcp;lr>;x=1"),
+        ),
+        ([ROUTE, "<sip:strict.example>"], ()),
+        ([ROUTE, "<tel:+4930>"], ()),
+        (["<sip:a b>"], ()),
+        (["<sip:a:99999;lr>"], ()),
+        ([ROUTE] * (MAX_ROUTES + 1), ()),
+    ],
+)
+def test_a_registrar_may_say_by_which_proxies_calls_shall_come(
+    lines: list[str], routes: tuple[str, ...]
+) -> None:
+    assert service_routes(ok(lines=[("Service-Route", line) for line in lines])) == routes

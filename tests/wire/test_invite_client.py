@@ -499,3 +499,14 @@ def test_a_caller_is_sent_no_keys() -> None:
     bench = Bench()
     leg = bench.talk_in(Caller())
     assert not bench.agent.send_key(leg, "6", bench.now)
+
+
+def test_a_route_goes_along_with_everything_of_the_invite() -> None:
+    bench = Bench()
+    routes = ("<sip:proxy.example;lr>", "<sip:core.example;lr>")
+    leg, invite = bench.call_out(headers=tuple(("Route", value) for value in routes))
+    bench.receive(answer_to(invite, 180, [CONTACT]), CALLED)
+    (cancel,) = bench.take(bench.agent.hang_up(leg, bench.now))
+    (ack,) = bench.receive(answer_to(invite, 487), CALLED)
+    for request in (invite, cancel.message, ack):
+        assert request.headers.all("Route") == routes

@@ -585,3 +585,55 @@ def test_a_contact_follows_our_address() -> None:
     assert bench.send().headers.all("Contact") == (
         f"<sip:{CONTACT}@198.51.100.9:5060>;expires=300",
     )
+
+
+# Proxies, and connections that break (RFC 3608, RFC 3327, RFC 5626)
+
+INSTANCE = "urn:uuid:00000000-0000-5000-8000-000000000001"
+
+
+def test_a_proxy_before_the_registrar_is_named_as_a_route() -> None:
+    route = "<sip:proxy.example:5070;transport=tcp;lr>"
+    request = Bench(routes=(route,)).send()
+    assert request.headers.all("Route") == (route,)
+    assert request.uri == f"sip:{REALM}"
+
+
+def test_without_an_instance_nothing_is_said_of_it() -> None:
+    request = Bench().send()
+    assert request.headers.all("Supported") == ("path",)
+    assert "reg-id" not in (request.headers.get("Contact") or "")
+
+
+def test_the_bridge_and_its_connection_are_named() -> None:
+    request = Bench(instance=INSTANCE).send()
+    assert request.headers.all("Supported") == ("path, outbound",)
+    (contact,) = request.contacts
+    assert contact.params.get("+sip.instance") == f"<{INSTANCE}>"
+    assert contact.params.get("reg-id") == "1"
+
+
+def test_a_proxy_that_cannot_do_it_is_asked_as_ever() -> None:
+    bench = Bench(instance=INSTANCE)
+    bench.exchange(401, digest("n1"))
+    bench.exchange(439)
+    assert bench.wait() == pytest.approx(1.0)
+    request = bench.exchange(200, [("Contact", OURS)])
+    assert "reg-id" not in (request.headers.get("Contact") or "")
+    assert bench.standing() == (True, None)
+
+
+def test_439_where_nothing_was_named_is_a_refusal() -> None:
+    bench = Bench()
+    bench.exchange(439)
+    assert bench.standing() == (False, Cause.REFUSED)
+
+
+@pytest.mark.parametrize(("lines", "timer_s"), [([], None), ([("Flow-Timer", "15")], 15)])
+def test_the_provider_may_want_signs_of_life_more_often(
+    lines: list[tuple[str, str]], timer_s: int | None
+) -> None:
+    bench = Bench()
+    bench.exchange(200, [("Contact", OURS), ("Path", "<sip:edge.example;lr>"), *lines])
+    assert bench.machine.flow_timer_s == timer_s
+    assert bench.standing() == (True, None)
