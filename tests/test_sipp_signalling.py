@@ -7,7 +7,6 @@ import asyncio
 import csv
 import re
 import shutil
-import socket
 from collections import Counter
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -21,6 +20,7 @@ from dialin.wire.flow import Flow
 from dialin.wire.message import Response
 from dialin.wire.timers import Timers
 from dialin.wire.transaction import Send
+from tests.peers.process import free_port
 from tests.sipbench import QUICK, TCP4, UDP4, Bench, opened
 from tests.wire.peers import ANSWER, OFFER
 
@@ -68,14 +68,6 @@ class Takers:
             pass
         end = await leg.ended
         self.ends[end.by, end.cause] += 1
-
-
-def free_port() -> int:
-    """A port that sipp may have; sipp cannot tell us which one it took."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
 
 
 async def listening(port: int) -> None:

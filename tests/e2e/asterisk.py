@@ -16,13 +16,14 @@ import socket
 import tempfile
 from asyncio.subprocess import DEVNULL, PIPE, STDOUT, Process
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 
 from dialin.sip import Certificate
+from tests.peers.process import free_port
 
 ROOTFS = Path(__file__).parents[2] / ".cache" / "asterisk"
 HOST = "127.0.0.1"
@@ -277,20 +278,6 @@ def in_chroot(folder: Path) -> list[str]:
 def inside(path: Path) -> str:
     """A path as it is called in the chroot."""
     return f"/{path.relative_to(ROOTFS)}"
-
-
-def free_port() -> int:
-    """A port that nobody has at the moment, for UDP and TCP."""
-    while True:
-        with (
-            socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as udp,
-            socket.socket(socket.AF_INET, socket.SOCK_STREAM) as tcp,
-        ):
-            udp.bind((HOST, 0))
-            port: int = udp.getsockname()[1]
-            with suppress(OSError):  # somebody has it for TCP
-                tcp.bind((HOST, port))
-                return port
 
 
 @pytest.fixture

@@ -18,6 +18,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from dialin.registry import CallState
 from dialin.sip import Certificate
+from tests.calls.test_baresip_calls import TONE, tone_is_heard
 from tests.fakes.authority import Authority
 from tests.peers.baresip import Baresip, baresip, needs_baresip
 from tests.peers.clips import Clips
@@ -223,10 +224,22 @@ async def test_a_provider_that_dies_for_a_minute_knows_us_again_and_calls_live_o
 @asynccontextmanager
 async def nothing_gets_through(port: int) -> AsyncIterator[None]:
     """While the block runs, the kernel drops what goes to or from a TCP port, without a word."""
-    rules = [
-        ["INPUT", "-i", "lo", "-p", "tcp", side, str(port), "-j", "DROP"]
-        for side in ("--sport", "--dport")
-    ]
+    drop = ["-j", "DROP"]
+    async with filtered(*([side, str(port), *drop] for side in ("--sport", "--dport"))):
+        yield
+
+
+@asynccontextmanager
+async def connections_are_reset(port: int) -> AsyncIterator[None]:
+    """While the block runs, whatever goes to a TCP port is answered with a reset."""
+    async with filtered(["--dport", str(port), "-j", "REJECT", "--reject-with", "tcp-reset"]):
+        yield
+
+
+@asynccontextmanager
+async def filtered(*filters: list[str]) -> AsyncIterator[None]:
+    """The kernel does this with TCP on loopback while the block runs."""
+    rules = [["INPUT", "-i", "lo", "-p", "tcp", *each] for each in filters]
     for rule in rules:
         await iptables("-I", rule)
     try:
@@ -267,3 +280,46 @@ async def test_a_connection_that_goes_dead_is_noticed_in_half_a_minute(
         await phone.hang_up()
         await world.until(lambda: not world.service.registry.snapshots())
     print(f"noticed after {noticed_s:.1f} s")  # noqa: T201
+
+
+@needs("iptables", "iptables")
+@needs_raw_sockets
+@needs_baresip
+@pytest.mark.parametrize("hangs_up", ["caller", "room"])
+@pytest.mark.parametrize("transport", ["tcp", TLS])
+async def test_a_connection_that_is_reset_ends_no_call_and_bye_takes_the_next_one(
+    tmp_path: Path,
+    provider: Kamailio,
+    authority: Authority,
+    caplog: pytest.LogCaptureFixture,
+    transport: str,
+    hangs_up: str,
+) -> None:
+    async with (
+        registering(provider, tmp_path, transport, authority=authority, keepalive_s=5) as world,
+        baresip(tmp_path / "phone", CALLER, hertz=TONE) as phone,
+    ):
+        await registered(world)
+        await call_in(world, provider, phone)
+        [member] = world.conference.members(ROOM)
+        await world.until_true(lambda: tone_is_heard(world.conference, member))
+        known = len(provider.saved)
+        caplog.clear()
+        async with connections_are_reset(provider.ports[transport]):
+            await world.until(lambda: bool({"not renewed", "not registered"} & {*caplog.messages}))
+            assert is_in_room(world)
+            assert await tone_is_heard(world.conference, member)
+        began = asyncio.get_running_loop().time()
+        await provider.until(lambda: len(provider.saved) > known, within_s=5.0)
+        took_s = asyncio.get_running_loop().time() - began
+        assert is_in_room(world)
+        if hangs_up == "caller":
+            await phone.hang_up()
+        else:
+            world.conference.end(ROOM)
+        await world.until(lambda: not world.service.registry.snapshots(), within_s=20)
+        await phone.tells("CALL_CLOSED")
+        end = "left-room" if hangs_up == "caller" else "meeting-ended"
+        assert await world.ends() == {f"success/{end}": 1}
+    assert never_more_than_one_a_second(provider)
+    print(f"registered again {took_s:.1f} s after the reset over {transport}")  # noqa: T201

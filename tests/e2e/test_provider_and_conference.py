@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import socket
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -136,7 +135,7 @@ async def site(
 max_calls = 4
 state_directory = "{folder}"
 [sip]
-listen = [{{ transport = "udp", host = "{HOST}", port = {free_port(HOST)} }}]
+listen = [{{ transport = "udp", host = "{HOST}", port = {free_port()} }}]
 [trunks.lab]
 mode = "register"
 transport = "tls"
@@ -163,7 +162,7 @@ voice_tls_ca_file = "{authority.file}"
 codecs = ["PCMA", "PCMU"]
 [web]
 host = "{HOST}"
-port = {free_port(HOST, socket.SOCK_STREAM)}
+port = {free_port()}
 token = "{TOKEN}"
 """)
         file.chmod(0o600)

@@ -146,7 +146,7 @@ async def baresip(
 
     `encryption` is what it calls `mediaenc`: `srtp` (in RTP/AVP) or `srtp-mand` (RTP/SAVP).
     """
-    control, console = free_port(HOST, socket.SOCK_STREAM), free_port(HOST)
+    control, console = free_port(), free_port()
     _write_files(
         folder,
         CONFIG.format(

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import asyncio
 import re
-import socket
 from asyncio.subprocess import Process
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
@@ -20,7 +19,6 @@ from pathlib import Path
 import pytest
 
 from dialin.sip import Certificate
-from tests.fakes.registrar import port_for_both
 from tests.fakes.sip_peers import UdpPeer
 from tests.peers.process import end, free_port, needs
 from tests.wire.peers import Caller
@@ -185,10 +183,10 @@ async def kamailio(
     folder: Path, *, certificate: Certificate | None = None, longest_s: int = 300
 ) -> AsyncIterator[Kamailio]:
     """A Kamailio while the block runs; it grants `longest_s` at most."""
-    ports = dict.fromkeys(("udp", "tcp"), port_for_both())
+    ports = dict.fromkeys(("udp", "tcp"), free_port())
     tls = ""
     if certificate:
-        ports["tls"] = free_port(HOST, socket.SOCK_STREAM)
+        ports["tls"] = free_port()
         tls = TLS.format(
             host=HOST,
             tls_port=ports["tls"],

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import random
 import shutil
 import socket
 from asyncio.subprocess import DEVNULL, STDOUT, Process
@@ -17,6 +18,11 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 
 import pytest
+
+FOR_PROGRAMS = range(31000, 32768)
+"""Below those that the kernel chooses for others, as a rule (ip_local_port_range): a port that is
+free when we look is not some connection's by the time that the program wants it."""
+_given: set[int] = set()
 
 LEAVE_S = 3.0
 """How long a program may take to end when it is told to."""
@@ -69,9 +75,26 @@ async def end(process: Process) -> None:
         await process.wait()
 
 
-def free_port(host: str, kind: socket.SocketKind = socket.SOCK_DGRAM) -> int:
-    """A port for a program that cannot tell which one it took."""
-    with socket.socket(socket.AF_INET, kind) as probe:
-        probe.bind((host, 0))
-        port: int = probe.getsockname()[1]
-        return port
+def free_port(host: str = "127.0.0.1") -> int:
+    """A port for a program that cannot tell which one it took: nobody has it, by UDP or TCP.
+
+    Each is given once only.
+    """
+    while True:
+        port = random.choice(FOR_PROGRAMS)  # noqa: S311 - a port, not a secret
+        if port not in _given and _is_free(host, port):
+            _given.add(port)
+            return port
+
+
+def _is_free(host: str, port: int) -> bool:
+    with (
+        socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as udp,
+        socket.socket(socket.AF_INET, socket.SOCK_STREAM) as tcp,
+    ):
+        try:
+            udp.bind((host, port))
+            tcp.bind((host, port))
+        except OSError:
+            return False
+    return True
