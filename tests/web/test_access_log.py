@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 
 import pytest
@@ -12,6 +13,8 @@ from dialin.log import extras
 from dialin.web import serve
 from dialin.web.access_log import shortened
 from tests.web import AUTHORISED, TOKEN, app_with
+
+LOGGED_WITHIN_S = 10.0
 
 
 @pytest.mark.parametrize(
@@ -41,9 +44,17 @@ async def requested(
     async with serve(app, "127.0.0.1", 0) as ((host, port),), ClientSession() as session:
         response = await session.request(method, f"http://{host}:{port}{path}", headers=headers)
         await response.read()
-    (record,) = [record for record in caplog.records if record.name == "dialin.web.access"]
+        # The line is written after the last octet, which the client may read before.
+        async with asyncio.timeout(LOGGED_WITHIN_S):
+            while not lines(caplog):  # noqa: ASYNC110 - a log tells nobody
+                await asyncio.sleep(0.01)
+    (record,) = lines(caplog)
     assert record.getMessage() == "request"
     return dict(extras(record))
+
+
+def lines(caplog: pytest.LogCaptureFixture) -> list[logging.LogRecord]:
+    return [record for record in caplog.records if record.name == "dialin.web.access"]
 
 
 async def answer(request: web.Request) -> web.Response:
