@@ -247,7 +247,14 @@ class TestDamage:
             raw.write(b"\xff" * 8192)
         async with opened_store(file, consent_days=1) as store:
             assert len(await store.rooms()) == 5
-        assert file.with_name("dialin.db.damaged").exists()
+            copy = file.with_name("dialin.db.damaged")
+            assert copy.exists()
+            await store._purge()
+            assert copy.exists()
+            week_ago = time.time() - 7 * 86400 - 1
+            os.utime(copy, (week_ago, week_ago))
+            await store._purge()
+            assert not copy.exists()
 
 
 class TestDiskTrouble:

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import click
 
+from dialin.commands import privacy_store
 from dialin.commands.usual import config_option, loaded_from
 
 LANGUAGES = ("en", "de")
@@ -16,7 +17,11 @@ PARAGRAPH_GAP = "\n\n"
 
 @click.group()
 def privacy() -> None:
-    """Callers' data: what is said about it."""
+    """Callers' data: what is said about it, what is stored, and how it goes."""
+
+
+for command in privacy_store.COMMANDS:
+    privacy.add_command(command)
 
 
 @privacy.command()

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import click
 
+from dialin.commands import room_pins
 from dialin.commands.usual import config_option, loaded_from
 from dialin.errors import OperatorError
 from dialin.links import LinkKey, Right
@@ -17,7 +18,11 @@ DAY_S = 86400
 
 @click.group()
 def room() -> None:
-    """Rooms: links to their pages."""
+    """Rooms: PINs that they keep, and links to their pages."""
+
+
+for command in room_pins.COMMANDS:
+    room.add_command(command)
 
 
 @room.command()

@@ -178,6 +178,7 @@ class Store:
 
     async def _purge(self) -> None:
         await self._do(self._database.check)
+        await self._do(self._database.drop_old_copy)
         await self.erase_consents(before=now_utc() - timedelta(days=self._consent_days))
 
     async def _do(self, work: Callable[[], Done]) -> Done:

@@ -13,6 +13,7 @@ import errno
 import logging
 import os
 import sqlite3
+import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass, field
@@ -24,11 +25,13 @@ from dialin.errors import DialinError
 
 Read = TypeVar("Read")
 
-log = logging.getLogger("dialin.store")
+log = logging.getLogger(__name__)
 
 BUSY_WITHIN_S = 2.0
 """How long another process may hold the file."""
 DAMAGED_SUFFIX = ".damaged"
+DAMAGED_LIVES_S = 7 * 86400.0
+"""For somebody to look at; then it goes, because it holds PINs."""
 
 MIGRATIONS: tuple[str, ...] = (
     """
@@ -119,6 +122,11 @@ def clash(pin: str, other: str) -> bool:
     """Whether two numbers cannot both be keyed: one is the beginning of the other, or they are
     equal. A pause after the shorter one would decide which was meant."""
     return pin.startswith(other) or other.startswith(pin)
+
+
+def damaged_copy(file: Path) -> Path:
+    """Where a damaged file is moved to; the one before is overwritten."""
+    return file.with_name(file.name + DAMAGED_SUFFIX)
 
 
 class Database:
@@ -246,6 +254,15 @@ class Database:
 
         self._read(look)
 
+    def drop_old_copy(self) -> None:
+        """Remove the copy of a damaged file once nobody will look at it any more."""
+        if self._file is None:
+            return
+        copy = damaged_copy(self._file)
+        with _told(), suppress(FileNotFoundError):
+            if copy.stat().st_mtime < time.time() - DAMAGED_LIVES_S:
+                copy.unlink()
+
     def tidy(self) -> None:
         """Empty the write-ahead log where that could not be done at once: somebody was reading."""
         if self._is_log_full:
@@ -311,8 +328,9 @@ class Database:
     def _remake(self, rooms: dict[str, StaticRoom]) -> None:
         if self._file is None:
             raise StoreUnavailable("damaged")
-        aside = self._file.with_name(self._file.name + DAMAGED_SUFFIX)
+        aside = damaged_copy(self._file)
         os.replace(self._file, aside)
+        os.utime(aside)
         for suffix in ("-wal", "-shm"):
             with suppress(FileNotFoundError):
                 os.unlink(f"{self._file}{suffix}")
