@@ -34,7 +34,6 @@ from dialin.settings.peers import BbbServerSettings, TrunkSettings
 from dialin.sip import Certificate, Listen, OwnCertificates, SipEndpoint, TlsTarget
 from dialin.sounds import Prompts
 from dialin.trunk import Trunk, TrunkNumber
-from dialin.web.api import Scope, Token, Tokens
 from dialin.web.metrics import Metrics
 from dialin.wire.bbbxml import Meeting
 from dialin.wire.encryption import Encryption
@@ -259,19 +258,6 @@ def ports_beside(first: int, last: int) -> tuple[int, int]:
     """A few ports that are not in the range: above it, or else below."""
     above = last + PHONE_PORTS <= MAX_PORT
     return (last + 1, last + PHONE_PORTS) if above else (first - PHONE_PORTS, first - 1)
-
-
-def make_tokens(settings: Settings) -> Tokens:
-    """Who may use the API: the token of `web`, which opens everything, and those by name."""
-    everything = settings.web.token
-    tokens = [Token("web", everything.get_secret_value())] if everything else []
-    tokens += [
-        Token(
-            f"tokens.{name}", token.secret.get_secret_value(), frozenset(map(Scope, token.scopes))
-        )
-        for name, token in settings.tokens.items()
-    ]
-    return Tokens(tokens, per_minute=settings.web.requests_per_minute)
 
 
 def make_house(

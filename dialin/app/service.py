@@ -17,6 +17,7 @@ import aiohttp
 
 from dialin import selftest
 from dialin.app import parts
+from dialin.app.api import Told, make_operations, make_tokens
 from dialin.app.door import FrontDoor
 from dialin.app.pins import opened_pins
 from dialin.app.site import (
@@ -35,7 +36,6 @@ from dialin.rooms import Rooms
 from dialin.settings import Settings, refuse_unbuilt
 from dialin.sip import SipEndpoint
 from dialin.trunk import Trunks
-from dialin.web.api import call_operations
 from dialin.web.app import build_app, serve
 from dialin.web.health import Readiness
 from dialin.web.metrics import Metrics
@@ -126,10 +126,21 @@ async def running(settings: Settings, pace: Pace = Pace()) -> AsyncIterator[Serv
             )
 
         tested = SelfTestTally(metrics, settings.selftest.every_s)
+        known = KnownRooms(rooms, pins.static)
+        told = Told(
+            registry=registry,
+            rooms=rooms,
+            known=known,
+            static=pins.static,
+            events=room_events,
+            metrics=metrics,
+            standings=lambda: registrations.standings,
+            tested=tested,
+        )
         site = make_site(
             settings,
             registry,
-            KnownRooms(rooms, pins.static),
+            known,
             condition=lambda: condition_of(ready(), rooms, tested.last),
         )
         is_one_listener = settings.web.public_port is None
@@ -137,8 +148,8 @@ async def running(settings: Settings, pace: Pace = Pace()) -> AsyncIterator[Serv
             registry=registry,
             rooms=rooms,
             ready=ready,
-            tokens=parts.make_tokens(settings),
-            operations=call_operations(registry),
+            tokens=make_tokens(settings),
+            operations=make_operations(settings, told),
             metrics=metrics,
             site=site if is_one_listener else None,
             hooks=webhooks.receiver if is_one_listener else None,

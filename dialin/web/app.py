@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 
 from aiohttp import web
+from aiohttp.http import HttpProcessingError
 
 from dialin.errors import OperatorError
 from dialin.web.access_log import AccessLog, note_route
@@ -80,6 +81,20 @@ def build_site(site: Site, hooks: HookReceiver | None = None) -> web.Application
     return app
 
 
+def server_log() -> logging.Logger:
+    """Where aiohttp logs faults; what is no HTTP is none, and its text is the client's."""
+    log = logging.getLogger("dialin.web.server")
+    if not log.filters:
+        log.addFilter(lambda record: not is_bad_http(record))
+    return log
+
+
+def is_bad_http(record: logging.LogRecord) -> bool:
+    """Whether a record tells of a request that is no HTTP."""
+    error = record.exc_info[1] if record.exc_info else None
+    return isinstance(error, HttpProcessingError)
+
+
 @asynccontextmanager
 async def serve(
     app: web.Application, host: str, port: int, *, settings: str = "web.host or web.port"
@@ -92,6 +107,7 @@ async def serve(
         app,
         access_log_class=AccessLog,
         access_log=logging.getLogger("dialin.web.access"),
+        logger=server_log(),
         handle_signals=False,
         shutdown_timeout=CLOSE_WITHIN_S,
     )

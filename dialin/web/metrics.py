@@ -11,6 +11,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from datetime import UTC, datetime
 from typing import cast
 
 import prometheus_client
@@ -48,6 +49,7 @@ class Metrics:
         self.registry = CollectorRegistry()
         """Where they stand; nothing else is in it."""
         self._trunks = tuple(trunks)
+        self._invited_at: dict[str, datetime] = {}
         Gauge(
             "dialin_build_info", "1, with the version.", ["version"], registry=self.registry
         ).labels(version).set(1)
@@ -101,6 +103,11 @@ class Metrics:
     def call_came(self, trunk: str) -> None:
         """A trunk sent an INVITE that begins a call."""
         self._invites.labels(trunk).set_to_current_time()
+        self._invited_at[trunk] = datetime.now(UTC)
+
+    def last_invite_at(self, trunk: str) -> datetime | None:
+        """When a trunk last sent a call; None for not since the start."""
+        return self._invited_at.get(trunk)
 
     def call_ended(self, trunk: str, reason: EndReason) -> None:
         """A call ended, or was refused."""

@@ -105,3 +105,15 @@ async def test_nothing_is_made_for_a_log_that_nobody_reads(
         assert response.status == 200
 
     assert not caplog.records
+
+
+async def test_what_is_no_http_is_refused_and_its_text_is_not_logged(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    async with serve(app_with(), "127.0.0.1", 0) as ((host, port),):
+        reader, writer = await asyncio.open_connection(host, port)
+        writer.write(b"GET / HTTP/1.1\r\nX-Canary: +4915738620594\x00\r\n\r\n")
+        assert b" 400 " in await reader.readline()
+        writer.close()
+        await writer.wait_closed()
+    assert "4915738620594" not in caplog.text

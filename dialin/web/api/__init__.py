@@ -9,12 +9,14 @@ here knows a phone number.
 from dialin.web.api.calls import LiveCalls, call_operations
 from dialin.web.api.openapi import openapi_page
 from dialin.web.api.operation import Operation, add_operations
+from dialin.web.api.rooms import RoomsDesk, room_operations
 from dialin.web.api.state import StateDesk, state_operations
 from dialin.web.api.tokens import Scope, Token, Tokens, guard
 
 __all__ = [
     "LiveCalls",
     "Operation",
+    "RoomsDesk",
     "Scope",
     "StateDesk",
     "Token",
@@ -23,5 +25,6 @@ __all__ = [
     "call_operations",
     "guard",
     "openapi_page",
+    "room_operations",
     "state_operations",
 ]

@@ -9,9 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from datetime import datetime
 from http import HTTPStatus
-from typing import Annotated, Literal, Protocol
-
-from pydantic import Field
+from typing import Literal, Protocol
 
 from dialin.registry import (
     Admit,
@@ -26,7 +24,7 @@ from dialin.registry import (
     Unmute,
     WaitingFor,
 )
-from dialin.web.api.operation import Asked, Operation, Refusal, Shape
+from dialin.web.api.operation import Asked, MeetingId, Operation, Refusal, Shape
 from dialin.web.api.tokens import Scope
 
 NO_SUCH_CALL = "There is no such call; it may have ended."
@@ -90,20 +88,13 @@ class CallShown(Shape):
 class OrderTaken(Shape):
     """What is asked of a call."""
 
-    order: Literal["admit", "refuse", "mute", "unmute", "lower-hand", "move"]
-    meeting_id: Annotated[str, Field(min_length=1, max_length=255)] | None = None
-    """Where to, for `move`."""
+    order: Literal["admit", "refuse", "mute", "unmute", "lower-hand"]
 
-    def as_order(self) -> Order:
-        """The same in the words of the call. Raises Refusal."""
-        if (self.order == "move") != (self.meeting_id is not None):
-            raise Refusal(
-                HTTPStatus.UNPROCESSABLE_ENTITY,
-                "meeting_id belongs to the order move, and only there.",
-            )
-        if self.meeting_id is not None:
-            return MoveTo(self.meeting_id)
-        return _ORDERS[self.order]
+
+class MoveTaken(Shape):
+    """Where a caller is to be led."""
+
+    meeting_id: MeetingId
 
 
 _ORDERS: dict[str, Order] = {
@@ -139,7 +130,10 @@ def call_operations(calls: LiveCalls) -> tuple[Operation, ...]:
         give(asked.path["id"], HangUp())
 
     async def ask(asked: Asked) -> None:
-        give(asked.path["id"], asked.body.as_order())
+        give(asked.path["id"], _ORDERS[asked.body.order])
+
+    async def move(asked: Asked) -> None:
+        give(asked.path["id"], MoveTo(asked.body.meeting_id))
 
     each = "/api/v1/calls/{id}"
     return (
@@ -176,11 +170,22 @@ def call_operations(calls: LiveCalls) -> tuple[Operation, ...]:
             "POST",
             f"{each}/orders",
             "orderCall",
-            "Mute or unmute a caller, lower the hand, let in or refuse who waits, move elsewhere. "
-            "An order that makes no sense where the call stands is not obeyed.",
+            "Mute or unmute a caller, lower the hand, let in or refuse who waits. An order that "
+            "makes no sense where the call stands is not obeyed.",
             Scope.CALLS,
             ask,
             takes=OrderTaken,
+            status=HTTPStatus.ACCEPTED,
+            refuses=(HTTPStatus.NOT_FOUND, HTTPStatus.CONFLICT),
+        ),
+        Operation(
+            "POST",
+            f"{each}/move",
+            "moveCall",
+            "Lead a caller into another meeting, without the PIN.",
+            Scope.CALLS,
+            move,
+            takes=MoveTaken,
             status=HTTPStatus.ACCEPTED,
             refuses=(HTTPStatus.NOT_FOUND, HTTPStatus.CONFLICT),
         ),

@@ -8,15 +8,14 @@ is left to `calls`, `rooms` and `state`.
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from http import HTTPStatus
-from typing import Any
+from typing import Annotated, Any
 
 from aiohttp import hdrs, web
-from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, TypeAdapter, ValidationError
 
 from dialin.errors import DialinError
 from dialin.web.api.tokens import HOLDER, Scope
@@ -25,13 +24,28 @@ from dialin.web.problem import problem
 ERRORS_TOLD = 20
 PARAMETER_LONGEST = 255
 """Characters; BBB's meeting ids are no longer."""
-_UNPRINTABLE = re.compile(r"[\x00-\x1f\x7f]")
+_UNPRINTABLE = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")
 
 
 class Shape(BaseModel):
     """What all bodies share: nothing that is not named, and nothing taken for something else."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True, hide_input_in_errors=True)
+
+
+def _whole(value: object) -> object:
+    """JSON has one kind of number: 2.0 is as whole as 2 (RFC 8259 §6, JSON Schema's integer)."""
+    return int(value) if isinstance(value, float) and value.is_integer() else value
+
+
+WHOLE = BeforeValidator(_whole)
+"""Behind `int` and its limits: takes a whole number however it is written."""
+
+
+MeetingId = Annotated[
+    str, Field(min_length=1, max_length=255, pattern=r"^[^\x00-\x1f\x7f-\x9f\u2028\u2029]+$")
+]
+"""The front end's id of a meeting."""
 
 
 class Refusal(DialinError):
@@ -143,10 +157,11 @@ async def _body(request: web.Request, takes: type[Shape] | None) -> Shape | None
             f"Send the body with {hdrs.CONTENT_TYPE}: application/json.",
         )
     try:
-        document = json.loads(await request.read())
-    except (ValueError, RecursionError):
-        raise Refusal(HTTPStatus.BAD_REQUEST, "The body is not JSON.") from None
-    return takes.model_validate(document)
+        return takes.model_validate_json(await request.read())
+    except ValidationError as error:
+        if any(one["type"] == "json_invalid" for one in error.errors(include_input=False)):
+            raise Refusal(HTTPStatus.BAD_REQUEST, "The body is not JSON.") from None
+        raise
 
 
 def _places(error: ValidationError) -> Iterable[dict[str, str]]:

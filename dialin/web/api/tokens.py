@@ -2,7 +2,7 @@
 """Who may ask what of the API: bearer tokens (RFC 6750), each with scopes, and how often.
 
 A token is compared with every one there is, so that an answer takes as long for any wrong one.
-Wrong ones are limited by the address they come from, right ones each by itself.
+Wrong ones are limited by the address they come from, right ones each by themselves.
 """
 
 from __future__ import annotations
@@ -20,7 +20,9 @@ from dialin.web.limits import Limit
 PREFIX = "/api/"
 OPEN = frozenset({"/api/openapi.json"})
 """What anybody may read: it says what there is, and nothing of what happens."""
-WRONG_TOKENS, WRONG_TOKENS_PER_S = 10, 60.0
+WRONG_TOKENS = 10
+"""From one address in a minute."""
+MINUTE_S = 60.0
 NOBODY = "-"
 
 
@@ -52,11 +54,13 @@ HOLDER = web.RequestKey("holder", Token)
 class Tokens:
     """All tokens, and how often they may be used."""
 
-    def __init__(self, tokens: Iterable[Token], *, per_minute: int) -> None:
-        """`per_minute`: requests that each token may make."""
+    def __init__(
+        self, tokens: Iterable[Token], *, per_minute: int, wrong_per_minute: int = WRONG_TOKENS
+    ) -> None:
+        """`per_minute`: requests that each token may make. Wrong ones: those of one address."""
         self._tokens = tuple(tokens)
-        self._used = Limit(per_minute, 60.0)
-        self._wrong = Limit(WRONG_TOKENS, WRONG_TOKENS_PER_S)
+        self._used = Limit(per_minute, MINUTE_S)
+        self._wrong = Limit(wrong_per_minute, MINUTE_S)
 
     @property
     def exist(self) -> bool:
@@ -75,17 +79,20 @@ class Tokens:
 
     def admit(self, request: web.Request) -> Token:
         """Let a request in. Raises HTTPUnauthorized or HTTPTooManyRequests."""
-        address = request.remote or NOBODY
-        if wait_s := self._wrong.wait_s(address):
-            raise web.HTTPTooManyRequests(headers={hdrs.RETRY_AFTER: str(wait_s)})
         token = self.holder(request.headers.get(hdrs.AUTHORIZATION, ""))
         if token is None:
-            self._wrong.use(address)
-            raise web.HTTPUnauthorized(headers={hdrs.WWW_AUTHENTICATE: "Bearer"})
+            raise self._refusal(request.remote or NOBODY)
         if wait_s := self._used.wait_s(token.name):
             raise web.HTTPTooManyRequests(headers={hdrs.RETRY_AFTER: str(wait_s)})
         self._used.use(token.name)
         return token
+
+    def _refusal(self, address: str) -> web.HTTPException:
+        """What a wrong token gets. A right one is never held up by others of its address."""
+        if wait_s := self._wrong.wait_s(address):
+            return web.HTTPTooManyRequests(headers={hdrs.RETRY_AFTER: str(wait_s)})
+        self._wrong.use(address)
+        return web.HTTPUnauthorized(headers={hdrs.WWW_AUTHENTICATE: "Bearer"})
 
 
 def guard(tokens: Tokens) -> Middleware:
