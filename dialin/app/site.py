@@ -20,7 +20,7 @@ from dialin.web.health import Readiness
 from dialin.web.hooks import HookReceiver
 from dialin.web.metrics import Metrics
 from dialin.web.numbers import DialNumber
-from dialin.web.room_view import Condition, RoomFacts, Tested
+from dialin.web.room_view import Condition, LastTest, RoomFacts
 from dialin.web.site import Site
 
 STALE_AFTER_TESTS = 3
@@ -35,13 +35,13 @@ class SelfTestTally:
     def __init__(self, metrics: Metrics, every_s: float) -> None:
         self._metrics = metrics
         self._stale_after_s = STALE_AFTER_TESTS * every_s
-        self.last: Tested | None = None
+        self.last: LastTest | None = None
         """The last one; None before the first is over."""
 
     def selftest_ended(self, outcome: str, seconds: float) -> None:
         """A self-test is over; `outcome` is success or what was wrong."""
         self._metrics.selftest_ended(outcome, seconds)
-        self.last = Tested(datetime.now(UTC), outcome == "success", self._stale_after_s)
+        self.last = LastTest(datetime.now(UTC), outcome == "success", self._stale_after_s)
 
 
 class KnownRooms:
@@ -146,7 +146,7 @@ async def served_apart(
         yield addresses
 
 
-def condition_of(readiness: Readiness, rooms: Rooms, tested: Tested | None) -> Condition:
+def condition_of(readiness: Readiness, rooms: Rooms, tested: LastTest | None) -> Condition:
     """How the service does, for people: callers come in, and some server has meetings."""
     trunks = readiness.trunks
     return Condition(

@@ -67,7 +67,7 @@ class Pages:
         """A whole page in the reader's language, with its headers."""
         who = self.reader(request)
         allow_scripts(request, self.facts)
-        html = self.fragment(template, who, switches=_switches(request, who), **values)
+        html = self.fragment(template, who, **{"switches": _switches(request, who), **values})
         return web.Response(
             text=html,
             content_type="text/html",
@@ -79,12 +79,13 @@ class Pages:
     ) -> web.Response | None:
         """What a person is told; None where a program asks.
 
-        Says nothing but the status, so that all that is wrong with a link looks the same.
+        Says nothing but the status, so that all that is wrong with a link looks the same; even a
+        link to the other language would repeat what was asked for.
         """
         if request.path.startswith(OPERATORS) or "text/html" not in _accepted(request):
             return None
         key = str(status) if status in TOLD_ERRORS else "other"
-        page = self.page(request, "error.html", key=key)
+        page = self.page(request, "error.html", key=key, switches=())
         page.set_status(status)
         page.headers.update(headers)
         return page

@@ -79,7 +79,7 @@ class LiveCalls(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
-class Tested:
+class LastTest:
     """The last time that the service called itself."""
 
     at: datetime
@@ -94,7 +94,7 @@ class Tested:
 class Condition:
     """How the service does."""
 
-    tested: Tested | None = None
+    tested: LastTest | None = None
     """The last self-test; None if there was none."""
     is_ill: bool = False
     """Whether callers cannot come in, or reach no meeting."""

@@ -33,7 +33,7 @@ class Site:
     ) -> None:
         self._pages = Pages(facts)
         self._condition = condition
-        self._listeners = listeners or Listeners()
+        self._listeners = Listeners() if listeners is None else listeners
         self._rooms = RoomPages(self._pages, gate, rooms=rooms, calls=calls, condition=condition)
 
     def add_to(self, app: web.Application) -> None:
