@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any, cast
@@ -41,12 +41,12 @@ POLICY = CallPolicy(
     pin_tries=3,
     wait_for_room_s=600,
     wait_for_directory_s=30,
-    remind_every_s=20,
+    remind_every_s=45,
 )
 Answers = Callable[[str, Attempts], Outcome]
 
 
-def by_table(table: dict[str, Outcome]) -> Answers:
+def by_table(table: Mapping[str, Outcome]) -> Answers:
     """PINs that are known; any other uses up a try."""
 
     def answer(pin: str, attempts: Attempts) -> Outcome:
