@@ -11,6 +11,7 @@ import base64
 import errno
 import math
 import os
+import resource
 import secrets
 import select
 import signal
@@ -139,8 +140,8 @@ class Member:
         seat = self.seat
         if seat is None or source != self._far_end:
             return None  # nobody we know
-        opened = self.srtp.unprotect(memoryview(packet))
-        packet = b"" if opened is None else bytes(opened)
+        if self.srtp.is_on:
+            packet = bytes(self.srtp.unprotect(memoryview(packet)) or b"")
         try:
             header = rtp.parse(packet)
             payload = packet[header.payload_offset :][: header.payload_length]
@@ -183,7 +184,7 @@ class Member:
         self._sequence = rtp.uint16_add(self._sequence, 1)
         self._timestamp = rtp.uint32_add(self._timestamp, FRAME)
         self._packets += 1
-        packet = self.srtp.protect(bytes(self._packet))
+        packet = self.srtp.protect(bytes(self._packet)) if self.srtp.is_on else self._packet
         with suppress(OSError):  # a full buffer, or a far end that cannot be reached: RTP is lost
             if packet is not None:
                 self.socket.sendto(packet, self._far_end)
@@ -330,6 +331,8 @@ class Mixer:
 
 def main(arguments: list[str]) -> None:
     """Run with the descriptor that `mixer_process` hands over."""
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))  # two sockets a member
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the parent, which then closes
     with socket.socket(fileno=int(arguments[0])) as control:
         Mixer(control).run()

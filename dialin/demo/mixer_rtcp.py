@@ -17,6 +17,8 @@ from dialin.wire.rtp import MalformedPacket, SequenceTracker
 
 FIRST_REPORT_S = 2.5
 REPORT_EACH_S = 5.0
+LOOK_EACH_S = 0.2
+"""How often it is looked whether a report has come: seldom, as reports do."""
 DATAGRAM_BYTES = 2048
 
 
@@ -35,6 +37,7 @@ class Rtcp:
         self._far_end = ("", 0)
         self._cname = secrets.token_urlsafe(12)
         self._due_at = float("inf")
+        self._look_at = float("-inf")
         self._last_sender_report, self._reported_at = 0, 0.0
 
     def begin(self, far_end: tuple[str, int], now: float) -> None:
@@ -44,7 +47,10 @@ class Rtcp:
         self._far_end = far_end
 
     def receive(self, now: float) -> None:
-        """Take all reports that have arrived."""
+        """Take all reports that have arrived, if nobody has looked of late."""
+        if now < self._look_at:
+            return
+        self._look_at = now + LOOK_EACH_S
         while True:
             try:
                 datagram, source = self.socket.recvfrom(DATAGRAM_BYTES)

@@ -56,6 +56,8 @@ class TestProgram:
             TonePhone(700) as bob,
             ConferenceProcess() as conference,
         ):
+            told: list[tuple[str, str]] = []
+            conference.tell(lambda room, one, change: told.append((one.name, f"{room} {change}")))
             caller = Caller(endpoint, conference.way)
             await caller.join(ann)
             leg, _ = await caller.join(bob, display="xxx-xxx-1111")
@@ -80,6 +82,8 @@ class TestProgram:
             await conference.order("shut-down")
             with pytest.raises(OrderFailed, match="no such member"):
                 await conference.order("mute 9")
+        of_ann = [what for name, what in told if name == LABEL]
+        assert of_ann == [f"{ROOM} {what}" for what in ("joined", "muted", "unmuted", "left")]
 
     async def test_every_order_is_obeyed(self, conference: Conference, caller: Caller) -> None:
         async with TonePhone(450) as ann, asyncio.timeout(WAIT_S):

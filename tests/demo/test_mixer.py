@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-import base64
+import resource
 import signal
 import socket
 import threading
@@ -14,7 +14,7 @@ from itertools import pairwise
 import pytest
 
 from dialin.demo import mixer as mixer_module
-from dialin.demo.mixer import MEMORY_FRAMES, MOST_TICKS, TICK_S, Member, Metronome, Mixer, main
+from dialin.demo.mixer import MEMORY_FRAMES, MOST_TICKS, TICK_S, Metronome, Mixer, main
 from dialin.demo.mixer_messages import (
     Answer,
     Command,
@@ -35,7 +35,7 @@ from dialin.demo.mixer_messages import (
 )
 from dialin.demo.mixing import FRAME, law_of
 from dialin.events import Codec
-from dialin.wire import rtcp, rtp, tone
+from dialin.wire import rtp, tone
 from dialin.wire.dtmf import event_packets
 
 WAIT_S = 10.0
@@ -263,15 +263,11 @@ class TestKeys:
         assert bench.next_key() == Key("a", "8")
 
 
-@pytest.fixture
-def still() -> Iterator[Mixer]:
-    """A mixer whose time stands still: ticks and commands are called by hand."""
-    ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-    with ours, theirs:
-        mixer = Mixer(theirs, clock=lambda: 0.0)
-        yield mixer
-        for name in list(mixer._members):
-            mixer.carry_out(Leave(name))
+def packets_of_tone(*sequences: int, ssrc: int = 5, payload_type: int = 0) -> list[bytes]:
+    return [
+        rtp.pack(TONE, payload_type=payload_type, marker=False, sequence=n, timestamp=0, ssrc=ssrc)
+        for n in sequences
+    ]
 
 
 class TestWhatIsListenedTo:
@@ -289,21 +285,12 @@ class TestWhatIsListenedTo:
         assert isinstance(answer, Heard)
         return answer
 
-    @staticmethod
-    def packets(*sequences: int, ssrc: int = 5, payload_type: int = 0) -> list[bytes]:
-        return [
-            rtp.pack(
-                TONE, payload_type=payload_type, marker=False, sequence=n, timestamp=0, ssrc=ssrc
-            )
-            for n in sequences
-        ]
-
     def frames_taken(self, mixer: Mixer, packets: list[bytes]) -> int:
         self.heard_after(mixer, packets, ("127.0.0.1", 9))
         return list(mixer._members["a"].said).count(TONE)
 
     def test_level_and_tones_of_what_a_member_says(self, still: Mixer) -> None:
-        packets = self.packets(*range(4))
+        packets = packets_of_tone(*range(4))
         heard = self.heard_after(still, packets, ("127.0.0.1", 9))
         share = 4 / MEMORY_FRAMES
         assert heard.said[0] == pytest.approx(8000 * share, rel=0.02)
@@ -312,17 +299,17 @@ class TestWhatIsListenedTo:
         assert (heard.heard_level, heard.heard) == (0, [0, 0])
 
     def test_packets_in_order_are_all_taken(self, still: Mixer) -> None:
-        assert self.frames_taken(still, self.packets(65534, 65535, 0, 1)) == 4
+        assert self.frames_taken(still, packets_of_tone(65534, 65535, 0, 1)) == 4
 
     def test_late_and_doubled_packets_are_left_out(self, still: Mixer) -> None:
-        assert self.frames_taken(still, self.packets(1, 2, 2, 1, 3)) == 3
+        assert self.frames_taken(still, packets_of_tone(1, 2, 2, 1, 3)) == 3
 
     def test_a_new_ssrc_begins_its_own_numbers(self, still: Mixer) -> None:
-        packets = [*self.packets(1000, 1001), *self.packets(1, 2, ssrc=6)]
+        packets = [*packets_of_tone(1000, 1001), *packets_of_tone(1, 2, ssrc=6)]
         assert self.frames_taken(still, packets) == 4
 
     def test_another_payload_type_is_left_out(self, still: Mixer) -> None:
-        assert self.frames_taken(still, self.packets(1, 2, 3, payload_type=13)) == 0
+        assert self.frames_taken(still, packets_of_tone(1, 2, 3, payload_type=13)) == 0
 
     def test_what_is_no_rtp_is_left_out(self, still: Mixer) -> None:
         short_event = rtp.pack(
@@ -332,13 +319,13 @@ class TestWhatIsListenedTo:
 
     @pytest.mark.parametrize("source", [("127.0.0.1", 10), ("127.0.0.2", 9)])
     def test_what_others_send_is_left_out(self, still: Mixer, source: tuple[str, int]) -> None:
-        self.heard_after(still, self.packets(1, 2, 3), source)
+        self.heard_after(still, packets_of_tone(1, 2, 3), source)
         assert TONE not in still._members["a"].said
 
     def test_a_member_that_has_not_joined_is_neither_heard_nor_sent_to(self, still: Mixer) -> None:
         still.carry_out(Open("a", "127.0.0.1"))
         member = still._members["a"]
-        assert member.take(self.packets(1)[0], ("127.0.0.1", 9), 0.0) is None
+        assert member.take(packets_of_tone(1)[0], ("127.0.0.1", 9), 0.0) is None
         still.tick()
         assert not member.said
         assert not member.heard
@@ -367,6 +354,7 @@ class TestWhatIsListenedTo:
 class TestProgram:
     def test_it_ends_when_the_other_end_closes(self, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(signal, "signal", lambda *_: None)
+        monkeypatch.setattr(resource, "setrlimit", lambda *_: None)
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         ours.close()
         main([str(theirs.detach())])
@@ -401,7 +389,7 @@ class TestHushed:
         still.carry_out(Open("a", "127.0.0.1"))
         still.carry_out(Join("a", "1", "127.0.0.1", 9, "PCMU", 0, 101))
         member = still._members["a"]
-        for packet in TestWhatIsListenedTo.packets(*range(6)):
+        for packet in packets_of_tone(*range(6)):
             member.take(packet, ("127.0.0.1", 9), 0.0)
         assert member.say() == TONE
         still.carry_out(Hush("a", True, True))
@@ -428,90 +416,3 @@ class TestPorts:
 
         monkeypatch.setattr(mixer_module, "_bound", no_second)
         assert isinstance(still.carry_out(Open("a", "127.0.0.1")), Failed)
-
-
-class TestReports:
-    """RTCP on the port beside RTP, in a time that is set by hand."""
-
-    @pytest.fixture
-    def far_end(self) -> Iterator[socket.socket]:
-        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as made:
-            made.bind(("127.0.0.1", 0))
-            made.settimeout(WAIT_S)
-            yield made
-
-    def joined(self, mixer: Mixer, port: int) -> Member:
-        mixer.carry_out(Open("a", "127.0.0.1"))
-        mixer.carry_out(Join("a", "1", "127.0.0.1", 9, "PCMU", 0, 101, rtcp_port=port))
-        return mixer._members["a"]
-
-    def test_leave_after_a_while_and_then_every_five_seconds(
-        self, still: Mixer, far_end: socket.socket
-    ) -> None:
-        member = self.joined(still, far_end.getsockname()[1])
-        for now in (0.0, 2.4, 2.5, 7.4, 7.5):
-            member.hear(ULAW.silence, now)
-        sent = [rtcp.parse_compound(far_end.recv(2048)) for _ in range(2)]
-        far_end.settimeout(0)
-        with pytest.raises(BlockingIOError):
-            far_end.recv(2048)
-        reports = [packets[0] for packets in sent]
-        assert all(isinstance(packets[1], rtcp.SourceDescription) for packets in sent)
-        assert [getattr(report, "packets", None) for report in reports] == [3, 5]
-
-    def test_tell_what_was_heard_and_take_what_is_told(
-        self, still: Mixer, far_end: socket.socket
-    ) -> None:
-        member = self.joined(still, far_end.getsockname()[1])
-        packets = TestWhatIsListenedTo.packets(1, 2, 4)
-        for packet in packets:
-            member.take(packet, ("127.0.0.1", 9), 0.0)
-        own = member.rtcp.socket.getsockname()
-        for datagram in (b"nonsense", bytes(rtcp.SenderReport(5, 1 << 40, 0, 3, 480))):
-            far_end.sendto(datagram, own)
-        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as stranger:
-            stranger.sendto(bytes(rtcp.ReceiverReport(5)), own)
-        still.tick()
-        answer = still.carry_out(Listen("a", []))
-        assert isinstance(answer, Heard)
-        assert answer.reports == 1
-        assert isinstance(member.rtcp.last, rtcp.SenderReport)
-        member.hear(ULAW.silence, 3.0)
-        (report, _) = rtcp.parse_compound(far_end.recv(2048))
-        assert isinstance(report, rtcp.SenderReport)
-        (block,) = report.blocks
-        assert (block.ssrc, block.lost, block.highest_sequence) == (5, 1, 4)
-        assert block.last_sender_report == 1 << 24
-
-    def test_go_nowhere_where_nobody_takes_them(self, still: Mixer) -> None:
-        member = self.joined(still, 0)
-        member.hear(ULAW.silence, 3.0)
-        assert member.rtcp.reports == 0
-
-
-class TestEncryption:
-    def keys(self, octet: int) -> dict[str, str]:
-        key = base64.b64encode(bytes([octet]) * 30).decode()
-        return {"suite": "AES_CM_128_HMAC_SHA1_80", "send_key": key, "receive_key": key}
-
-    def test_a_new_key_begins_a_new_stream(self, still: Mixer) -> None:
-        still.carry_out(Open("a", "127.0.0.1"))
-        member = still._members["a"]
-        ssrcs = []
-        for octet in (1, 1, 2):
-            srtp = self.keys(octet)
-            still.carry_out(Join("a", "1", "127.0.0.1", 9, "PCMU", 0, 101, srtp=srtp))
-            member.hear(ULAW.silence, 0.0)
-            ssrcs.append(member._ssrc)
-        assert ssrcs[0] == ssrcs[1] != ssrcs[2]
-
-    def test_what_is_not_authentic_is_left_out(self, still: Mixer) -> None:
-        still.carry_out(Open("a", "127.0.0.1"))
-        srtp = self.keys(1)
-        still.carry_out(Join("a", "1", "127.0.0.1", 9, "PCMU", 0, 101, srtp=srtp))
-        member = still._members["a"]
-        for packet in TestWhatIsListenedTo.packets(*range(4)):
-            member.take(packet, ("127.0.0.1", 9), 0.0)
-        still.tick()
-        assert TONE not in member.said
-        assert member.srtp.failed == 4

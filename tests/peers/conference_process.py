@@ -13,11 +13,16 @@ import sys
 from collections.abc import Callable
 from typing import Any, Self
 
-from dialin.demo.voice import PhoneCaller
+from dialin.demo.voice import Change, PhoneCaller
 from dialin.sip import Listen
 from dialin.wire.flow import Flow
 
 WAIT_S = 10.0
+
+
+def as_phone_caller(member: dict[str, Any]) -> PhoneCaller:
+    """A member as BBB lists it."""
+    return PhoneCaller(member["name"], member["caller_number"], member["muted"], member["number"])
 
 
 class OrderFailed(Exception):
@@ -37,6 +42,7 @@ class ConferenceProcess:
         self._answers: asyncio.Queue[dict[str, Any]] = asyncio.Queue()
         self._changed = asyncio.Event()
         self._ordering = asyncio.Lock()
+        self._listeners: list[Callable[[str, PhoneCaller, Change], None]] = []
 
     @property
     def address(self) -> Listen:
@@ -104,7 +110,14 @@ class ConferenceProcess:
             else:
                 self._answers.put_nowait(told)
 
+    def tell(self, told: Callable[[str, PhoneCaller, Change], None]) -> None:
+        """Let BBB know what happens to phone callers, as `Conference.tell`; not that it dies."""
+        self._listeners.append(told)
+
     def _take(self, change: str, member: dict[str, Any]) -> None:
+        if member["kind"] == "phone":
+            for told in self._listeners:
+                told(member["room"], as_phone_caller(member), Change(change))
         if change == "left":
             self._members.pop(member["number"], None)
         else:
@@ -118,11 +131,7 @@ class ConferenceProcess:
 
     def phone_callers(self, room: str) -> list[PhoneCaller]:
         """Those whom BBB lists as phone callers, for `DemoBbb(members=...)`."""
-        return [
-            PhoneCaller(one["name"], one["caller_number"], one["muted"], one["number"])
-            for one in self.members(room)
-            if one["kind"] == "phone"
-        ]
+        return [as_phone_caller(one) for one in self.members(room) if one["kind"] == "phone"]
 
     async def until(self, is_so: Callable[[ConferenceProcess], bool]) -> None:
         """Wait until something about the members is so."""
