@@ -17,6 +17,7 @@ from pathlib import Path
 import aiohttp
 
 from dialin.app import parts
+from dialin.check.agreement import AgreementCheck, Callback
 from dialin.check.local import (
     address_is_free,
     files_are_private,
@@ -37,6 +38,7 @@ from dialin.settings import Loaded, Settings, load, refuse_unbuilt
 from dialin.settings.base import split_host_port
 from dialin.settings.problems import SettingsError, locate
 from dialin.settings.sources import is_for_us, secret_files
+from dialin.web.hooks import callback_url
 
 __all__ = ["Result", "Sheet", "Step", "check"]
 
@@ -131,6 +133,8 @@ async def _check_others(
         trial = await _trial(stack, settings, trial_room) if trial_room else None
         for server_check in _server_checks(settings, session, ways, trial):
             await server_check.run(sheet)
+        for agreement in _agreement_checks(settings, session, service_runs=running.is_up):
+            await agreement.run(sheet)
 
 
 async def _trial(stack: AsyncExitStack, settings: Settings, room: str) -> Trial:
@@ -167,4 +171,18 @@ def _server_checks(
             session=session,
             ways=ways,
             trial=trial,
+        )
+
+
+def _agreement_checks(
+    settings: Settings, session: aiohttp.ClientSession, *, service_runs: bool
+) -> Iterator[AgreementCheck]:
+    voices, root = parts.make_voice_servers(settings), settings.web.root
+    for name, server in settings.bbb_servers.items():
+        yield AgreementCheck(
+            parts.make_api(name, server, session),
+            voices[name],
+            Callback(server.webhooks, callback_url(root, name) if root else ""),
+            session=session,
+            service_runs=service_runs,
         )

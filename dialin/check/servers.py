@@ -18,6 +18,7 @@ import aiohttp
 
 from dialin.bbb_api import BbbApi, BbbUnavailable, api_address
 from dialin.bbb_voice import BbbVoice, VoiceServer, address_of, refusal_for
+from dialin.bbb_voice.servers import LIVEKIT
 from dialin.check.local import counted
 from dialin.check.steps import Finding, Sheet, fail, ok, warn
 from dialin.check.ways import Ways
@@ -124,14 +125,16 @@ class ServerCheck:
 
     async def _voice_answers(self) -> Finding:
         """Any final answer to OPTIONS means that somebody is there (RFC 3261 §11)."""
-        voice = self._voice
+        is_livekit = self._voice.bridge == LIVEKIT
+        voice = self._voice.livekit if is_livekit and self._voice.livekit else self._voice
+        whose, settings = ("livekit-sip", "livekit") if is_livekit else ("FreeSWITCH", "voice")
         at = f"{bracketed(voice.host)}:{voice.port} by {voice.transport}"
         try:
             host = await address_of(voice.host, voice.port)
         except CallError:
             return fail(
                 f"The name {voice.host} does not resolve.",
-                "Correct voice_host, or url where it is not set, or mend the name server.",
+                f"Correct {settings}_host, or url where it is not set, or mend the name server.",
             )
         flow = Flow(voice.transport, host, voice.port)
         self._ways.expect(flow, voice.tls)
@@ -142,11 +145,11 @@ class ServerCheck:
             if fault := self._ways.sip.fault(flow):
                 return fail(f"{at}: {fault.sentence}", fault.remedy)
             return fail(
-                f"FreeSWITCH at {at} does not answer: {failure.cause}.",
-                "Check voice_host, voice_port and voice_transport, the firewall between the two "
-                "machines, and `sofia status` on the server.",
+                f"{whose} at {at} does not answer: {failure.cause}.",
+                f"Check {settings}_host, {settings}_port and {settings}_transport, the firewall "
+                "between the two machines, and on the server `sofia status` or livekit-sip.",
             )
-        return ok(f"FreeSWITCH at {at} answers OPTIONS with {response.status}.")
+        return ok(f"{whose} at {at} answers OPTIONS with {response.status}.")
 
     async def _call(self, trial: Trial) -> Finding:
         room = next(

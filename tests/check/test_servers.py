@@ -15,7 +15,7 @@ import pytest
 from aiohttp import web
 
 from dialin.bbb_api import BbbApi
-from dialin.bbb_voice import VoiceServer
+from dialin.bbb_voice import LiveKitTarget, VoiceServer
 from dialin.check import servers
 from dialin.check.servers import ServerCheck, Trial
 from dialin.check.steps import Result, Sheet
@@ -53,14 +53,18 @@ async def checked(
     tls: TlsTarget | None = None,
     trial: Trial | None = None,
     ahead_s: float = 0.0,
+    is_livekit: bool = False,
 ) -> Sheet:
-    """All steps of a server."""
+    """All steps of a server; its LiveKit, if that is what carries audio, is at the same place."""
+    livekit = LiveKitTarget(host, at.port, at.transport, (), tls=tls)
+    freeswitch = VoiceServer(host, at.port, at.transport, (), tls=tls)
+    elsewhere = VoiceServer("127.0.0.1", 9, "UDP", (), livekit=livekit, bridge="livekit")
     sheet = Sheet()
     async with aiohttp.ClientSession() as session, ways_from() as ways:
         check = ServerCheck(
             BbbApi(session, name="main", url=url, secret=secret, timeout_s=0.5),
             url,
-            VoiceServer(host, at.port, at.transport, (), tls=tls),
+            elsewhere if is_livekit else freeswitch,
             session=session,
             ways=ways,
             trial=trial,
@@ -142,6 +146,13 @@ async def test_a_server_that_tells_no_time_has_no_clock(date: str) -> None:
     finally:
         await runner.cleanup()
     assert (found.result, "does not tell the time" in found.cause) == (Result.WARN, True)
+
+
+async def test_where_livekit_carries_all_audio_it_is_asked_alone() -> None:
+    async with DemoBbb(secret=SECRET) as bbb, voice() as at:
+        found = step(await checked(bbb.url, at=at, is_livekit=True), "voice")
+    assert found.result is Result.OK
+    assert found.cause == f"livekit-sip at 127.0.0.1:{at.port} by UDP answers OPTIONS with 200."
 
 
 async def test_a_voice_server_that_is_not_there_fails() -> None:
