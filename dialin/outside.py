@@ -46,11 +46,11 @@ class Outside:
     number: str
     """The number, E.164."""
 
-    async def found(self, names: Names) -> Flow:
-        """The provider's server. Raises OperatorError."""
+    async def found(self, names: Names) -> tuple[Flow, ...]:
+        """The provider's servers, in the order to try them in. Raises OperatorError."""
         host = self.by.host
         try:
-            return (await names.find(host, self.by.port, self.by.transport)).flows[0]
+            return (await names.find(host, self.by.port, self.by.transport)).flows
         except NameNotFound:
             raise OperatorError(
                 f"{host} has no server for {self.by.transport}.",

@@ -18,7 +18,7 @@ from dialin.media.engine import MediaRefused, NoMediaPort
 from dialin.names import NameNotFound, Names
 from dialin.own_phone import PORTS, Line, Talk, listens_for, opened_phone, own_media
 from dialin.sip import LegGone, Refused
-from dialin.sip.addresses import Routes
+from dialin.sip.addresses import Routes, family_of
 from dialin.wire.flow import Flow
 
 SOUND_WITHIN_S = 5.0
@@ -43,14 +43,14 @@ async def place(host: str, port: int, script: Script, *, on_step: Callable[[str]
 
     Raises OperatorError.
     """
-    flow = await _found(host, port)
+    flows = await _found(host, port)
     async with (
         own_media() as media,
-        opened_phone(listens_for(flow), media) as phone,
+        opened_phone(listens_for(flows[0]), media) as phone,
     ):
         on_step("dialling")
         try:
-            async with phone.calling(script.number, flow, Line(script.caller)) as talk:
+            async with phone.calling_any(script.number, flows, Line(script.caller)) as talk:
                 on_step("answered")
                 return await _follow(talk, script, on_step)
         except Refused as refused:
@@ -83,17 +83,20 @@ async def _follow(talk: Talk, script: Script, on_step: Callable[[str], None]) ->
     return was_heard
 
 
-async def _found(host: str, port: int) -> Flow:
+async def _found(host: str, port: int) -> tuple[Flow, ...]:
     """Where the service is. A provider that knows us by our address would take any number from
     here and charge for it, so this machine alone is called."""
     try:
-        flow = (await Names().find(host, port, "UDP")).flows[0]
+        flows = (await Names().find(host, port, "UDP")).flows
     except NameNotFound:
         raise OperatorError(f"{host} is unknown.", "Correct --to.") from None
-    is_here = ip_address(flow.host).is_loopback or Routes().own_host(flow.host) == flow.host
-    if not is_here:
+    if not all(map(_is_here, flows)):
         raise OperatorError(
             f"{host} is not this machine, and no other is called without --trunk.",
             "Name an address of this machine with --to, or a trunk with --trunk.",
         )
-    return flow
+    return tuple(flow for flow in flows if family_of(flow.host) == family_of(flows[0].host))
+
+
+def _is_here(flow: Flow) -> bool:
+    return ip_address(flow.host).is_loopback or Routes().own_host(flow.host) == flow.host

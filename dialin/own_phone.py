@@ -22,9 +22,11 @@ from dialin.sip import (
     Fault,
     IncomingLeg,
     LegEnd,
+    LegGone,
     Listen,
     OutgoingLeg,
     Refused,
+    RequestFailed,
     SipEndpoint,
     TlsTarget,
 )
@@ -42,6 +44,12 @@ MEDIA_TIMEOUT_S = 30.0
 CODECS = (Codec.PCMA, Codec.PCMU, Codec.G722)
 LOOK_EVERY_S = 0.1
 """How soon audio is noticed: nobody tells when it comes."""
+THERE_WITHIN_S = 3.0
+"""For a server to answer anything at all."""
+MAX_TRIED = 4
+"""Servers that one call is tried with."""
+CANNOT = frozenset({408, 500, 502, 503, 504})
+"""What a server answers that cannot, though another one may."""
 NOT_ACCEPTABLE = 488
 """What those answer to SRTP who do not have it."""
 
@@ -181,6 +189,53 @@ class OwnPhone:
             await media.start()
             yield Talk(media, sip, early)
 
+    @asynccontextmanager
+    async def calling_any(
+        self,
+        number: str,
+        flows: Sequence[Flow],
+        line: Line = PLAIN,
+        *,
+        answer_within_s: float = 20.0,
+    ) -> AsyncIterator[Talk]:
+        """The same by the first of several servers that is there and can (RFC 3263 §4.3).
+
+        Who does not even answer OPTIONS is tried last. Raises what the last one tried raises.
+        """
+        async with AsyncExitStack() as stack:
+            *others, last = await self._those_there_first(flows, line)
+            for flow in others:
+                call = self.calling(number, flow, line, answer_within_s=answer_within_s)
+                try:
+                    talk = await stack.enter_async_context(call)
+                except (Refused, LegGone) as gone:
+                    if not may_another(gone):
+                        raise
+                else:
+                    break
+            else:
+                call = self.calling(number, last, line, answer_within_s=answer_within_s)
+                talk = await stack.enter_async_context(call)
+            yield talk
+
+    async def _those_there_first(self, flows: Sequence[Flow], line: Line) -> Sequence[Flow]:
+        if len(flows) == 1:
+            return flows
+        tried = flows[:MAX_TRIED]
+        signs = await asyncio.gather(*(self._is_there(flow, line) for flow in tried))
+        ranked = sorted(zip(signs, tried, strict=True), key=lambda one: not one[0])
+        return [flow for _, flow in ranked]
+
+    async def _is_there(self, flow: Flow, line: Line) -> bool:
+        uri = f"sip:{bracketed(line.domain or flow.host)}"
+        headers = tuple(("Route", value) for value in line.routes)
+        enquiry = Enquiry("OPTIONS", uri, uri, uri, headers, within_s=THERE_WITHIN_S)
+        try:
+            await self.ask(enquiry, flow, line)
+        except RequestFailed:
+            return False
+        return True
+
     async def _invite(
         self, number: str, flow: Flow, line: Line, offer: bytes, answer_within_s: float
     ) -> OutgoingLeg:
@@ -213,6 +268,13 @@ async def opened_phone(
         listen, allow_source=hosts.hears, on_call=_refuse, answer_options=False
     ) as sip:
         yield OwnPhone(sip, media, hosts, codecs=codecs)
+
+
+def may_another(gone: Refused | LegGone) -> bool:
+    """Whether a call that was not taken by one server may be by another (RFC 3263 §4.3)."""
+    if isinstance(gone, Refused):
+        return gone.status in CANNOT
+    return gone.end.by == "lost"
 
 
 def own_media() -> EmbeddedEngine:

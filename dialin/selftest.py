@@ -125,11 +125,11 @@ class SelfTest:
     async def _dialled(self) -> AsyncIterator[Talk]:
         plan, phone, line, rings_s = self._plan, self._phone, PLAIN, RINGS_S
         if isinstance(plan.door, Outside):
-            flow = await plan.door.found(self._names)
+            flows = await plan.door.found(self._names)
             line, rings_s = plan.door.by.line, RINGS_OUTSIDE_S
         else:
-            flow = plan.door
-        async with phone.calling(plan.number, flow, line, answer_within_s=rings_s) as talk:
+            flows = (plan.door,)
+        async with phone.calling_any(plan.number, flows, line, answer_within_s=rings_s) as talk:
             yield talk
 
     async def _follow(self, talk: Talk) -> Outcome:

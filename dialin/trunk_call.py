@@ -19,13 +19,14 @@ from dialin.errors import PeerError
 from dialin.media.engine import MediaRefused, NoMediaPort
 from dialin.names import Names
 from dialin.outside import Outside
-from dialin.own_phone import Line, OwnPhone, Talk, opened_phone, own_media
+from dialin.own_phone import MAX_TRIED, Line, OwnPhone, Talk, opened_phone, own_media
 from dialin.registry import CallState
 from dialin.sip import LegGone, Listen, Refused, RequestFailed
 from dialin.wire.asking import Enquiry
 from dialin.wire.bindings import service_routes
 from dialin.wire.flow import Flow
 from dialin.wire.message import Response
+from dialin.wire.registration_cause import Cause
 from dialin.wire.uri import SipUri
 
 ANSWER_WITHIN_S = 12.0
@@ -104,24 +105,39 @@ class TrunkCall:
 
         Raises OperatorError.
         """
-        outside, flow = self._outside, await self._outside.found(Names())
+        outside, flows = self._outside, await self._outside.found(Names())
         try:
-            line = await self._reach(flow)
+            reached = await self._reach_any(flows[:MAX_TRIED])
+            if reached is None:
+                return False
+            flow, line = reached
             self._before = await self._calls.states(outside.number) or {}
             self._on_step("dialling")
-            async with self._phone.calling(
-                outside.number, flow, line, answer_within_s=RINGS_S
+            others = (other for other in flows if other != flow)
+            async with self._phone.calling_any(
+                outside.number, (flow, *others), line, answer_within_s=RINGS_S
             ) as talk:
                 self._on_step("answered")
                 return await self._follow(talk, wish)
         except Refused as refused:
             self._on_step(f"refused with {refused.status}")
-        except RequestFailed as failure:
-            fault = self._phone.fault(flow)
-            self._on_step(f"not reached: {fault.sentence if fault else failure.cause}")
         except (LegGone, PeerError, MediaRefused, NoMediaPort) as gone:
             self._on_step(f"no call: {gone}")
         return False
+
+    async def _reach_any(self, flows: Sequence[Flow]) -> tuple[Flow, Line] | None:
+        """The first server that is there, and how it is called; None if none is to be had."""
+        for flow in flows:
+            try:
+                return flow, await self._reach(flow)
+            except RequestFailed as failure:
+                fault = self._phone.fault(flow)
+                which = f" {flow}" if len(flows) > 1 else ""
+                why = fault.sentence if fault else failure.cause
+                self._on_step(f"not reached{which}: {why}")
+                if not Cause(failure.cause).is_of_server:
+                    return None
+        return None
 
     async def _reach(self, flow: Flow) -> Line:
         """Tell whether the provider is there, and where we register, whether it knows us.

@@ -13,6 +13,7 @@ from dialin.names import Names
 from dialin.outside import Exit, listens_beside, outside_to
 from dialin.own_phone import Line
 from dialin.sip import Certificate, Listen
+from dialin.wire.flow import Flow
 
 OURS = ("+493012345678", "+493012345679")
 EXIT = Exit("lab", "provider.example", 5060, "UDP", Line("us", "provider.example"))
@@ -48,7 +49,7 @@ async def test_a_name_that_does_not_exist_is_the_operators_to_mend() -> None:
     with pytest.raises(OperatorError, match="no server for UDP"):
         await outside.found(Names())
     outside = outside_to(OURS[0], replace(EXIT, host="192.0.2.1"), OURS)
-    assert str(await outside.found(Names())) == "UDP 192.0.2.1:5060"
+    assert await outside.found(Names()) == (Flow("UDP", "192.0.2.1", 5060),)
 
 
 def test_a_phone_listens_where_the_service_does_on_other_ports() -> None:

@@ -10,12 +10,22 @@ from contextlib import asynccontextmanager
 
 import pytest
 
+from dialin import own_phone
 from dialin.events import Codec
-from dialin.own_phone import Hosts, Line, OwnPhone, listens_for, opened_phone, own_media
-from dialin.sip import IncomingLeg, Listen, Refused, SipEndpoint
+from dialin.own_phone import (
+    Hosts,
+    Line,
+    OwnPhone,
+    listens_for,
+    may_another,
+    opened_phone,
+    own_media,
+)
+from dialin.sip import IncomingLeg, LegEnd, LegGone, Listen, Refused, SipEndpoint
 from dialin.wire import rtp, sdp
 from dialin.wire.encryption import Encryption
 from dialin.wire.flow import Flow
+from tests.fakes.sip_peers import UdpPeer
 
 
 class Door:
@@ -158,3 +168,70 @@ def test_only_those_who_are_called_are_heard() -> None:
 
 def test_for_tls_a_phone_listens_nowhere() -> None:
     assert listens_for(Flow("TLS", "192.0.2.1", 5061)) == ()
+
+
+# Several servers
+
+
+@asynccontextmanager
+async def refusing(status: int) -> AsyncIterator[tuple[Flow, list[IncomingLeg]]]:
+    """A server that takes no calls."""
+    came: list[IncomingLeg] = []
+
+    def refuse(leg: IncomingLeg) -> None:
+        came.append(leg)
+        leg.reject(status)
+
+    async with await SipEndpoint.open(
+        [Listen("UDP", "127.0.0.1", 0)], allow_source=lambda _host: True, on_call=refuse
+    ) as sip:
+        yield Flow("UDP", "127.0.0.1", sip.addresses[0].port), came
+
+
+async def test_who_does_not_even_answer_options_is_tried_last(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(own_phone, "THERE_WITHIN_S", 0.5)
+    with UdpPeer() as silent:
+        gone = Flow("UDP", "127.0.0.1", silent.port)
+        async with (
+            door() as (taking, flow, phone),
+            phone.calling_any("1", (gone, flow)),
+        ):
+            assert len(taking.came) == 1
+
+
+async def test_a_server_that_cannot_is_followed_by_the_next() -> None:
+    async with refusing(503) as (busy, came), door() as (taking, flow, phone):
+        async with phone.calling_any("1", (busy, flow)) as talk:
+            assert talk.sip.flow == flow
+        assert (len(came), len(taking.came)) == (1, 1)
+
+
+async def test_who_refuses_the_call_itself_has_the_last_word() -> None:
+    async with refusing(404) as (elsewhere, _), door() as (taking, flow, phone):
+        with pytest.raises(Refused, match="404"):
+            async with phone.calling_any("1", (elsewhere, flow)):
+                pass
+        assert taking.came == []
+
+
+async def test_where_none_can_the_last_one_is_told() -> None:
+    async with refusing(503) as (one, _), refusing(500) as (other, came), door() as (*_, phone):
+        with pytest.raises(Refused, match="500"):
+            async with phone.calling_any("1", (one, other)):
+                pass
+        assert len(came) == 1
+
+
+@pytest.mark.parametrize(
+    ("gone", "may"),
+    [
+        (Refused(503), True),
+        (Refused(486), False),
+        (LegGone(LegEnd("lost", 408, "transaction-timeout")), True),
+        (LegGone(LegEnd("us", None, "no-answer")), False),
+    ],
+)
+def test_which_failures_another_server_may_mend(gone: Refused | LegGone, may: bool) -> None:
+    assert may_another(gone) is may

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import asyncio
+import socket
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import replace
@@ -16,6 +17,7 @@ from aiohttp.test_utils import TestServer
 
 from dialin import trunk_call
 from dialin.app import parts
+from dialin.names import Names
 from dialin.outside import Exit, Outside, listens_beside, outside_to
 from dialin.own_phone import Line
 from dialin.registry import CallState
@@ -27,6 +29,7 @@ from dialin.wire.message import Headers, Response
 from dialin.wire.registration import Account
 from tests.fakes.authority import Authority
 from tests.fakes.carrier import NUMBER, Carrier
+from tests.fakes.dns import name_server
 from tests.fakes.registrar import PASSWORD, REALM, USER
 from tests.fakes.tls_peers import server
 from tests.world import TOKEN, World, whole_service
@@ -304,3 +307,20 @@ async def test_calls_come_by_the_proxies_that_operator_and_registrar_name() -> N
     assert {request.headers.all("Route") for _, request in carrier.registers} == {(proxy,)}
     assert {request.headers.all("Route") for request in carrier.invites} == {(proxy, core)}
     assert len(carrier.invites) == 2  # with the password, too
+
+
+async def test_the_next_server_is_called_where_the_first_is_gone() -> None:
+    with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as closed:
+        closed.bind(("127.0.0.1", 0))
+        gone = closed.getsockname()[1]
+    async with Carrier(transport="TCP") as carrier, name_server() as dns:
+        records = (f"1 1 {gone} sip.test.", f"2 1 {carrier.port} sip.test.")
+        dns.set(f"_sip._tcp.{REALM}", "SRV", *records)
+        dns.set("sip.test", "A", "127.0.0.1")
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(trunk_call, "Names", lambda: Names(resolver=dns.resolver))
+            by = replace(way(carrier).by, host=REALM, port=None)
+            _, told = await story(outside_to(NUMBER, by, [NUMBER]), base="http://127.0.0.1:9")
+    assert told[0].startswith(f"not reached TCP 127.0.0.1:{gone}: nobody listens")
+    assert told[1] == f"reached TCP 127.0.0.1:{carrier.port}"
+    assert told[-1] == "refused with 404"

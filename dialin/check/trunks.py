@@ -10,17 +10,18 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import partial
 from ipaddress import IPv4Network, IPv6Network, ip_address
 from typing import TypeAlias
 
 from dialin.check.local import EXPIRES_SOON_S, counted, listed
-from dialin.check.steps import Finding, Sheet, fail, ok, warn
+from dialin.check.steps import Finding, Result, Sheet, fail, ok, warn
 from dialin.check.ways import Ways
-from dialin.errors import PeerError
+from dialin.errors import DialinError, PeerError
 from dialin.names import NameNotFound, Names
 from dialin.sip import RequestFailed, TlsTarget
 from dialin.sip.addresses import Routes
@@ -30,7 +31,7 @@ from dialin.wire.agent_events import Replied
 from dialin.wire.asking import Enquiry
 from dialin.wire.flow import Flow
 from dialin.wire.login import CHALLENGES, Login
-from dialin.wire.registration import Account
+from dialin.wire.registration import CAUSES_OF_REFUSALS, Account
 from dialin.wire.registration_cause import Cause
 from dialin.wire.return_path import seen_as
 from dialin.wire.uri import SipUri
@@ -42,8 +43,8 @@ CONNECT_WITHIN_S = 10.0
 ANSWER_WITHIN_S = 12.0
 WIDEST = {4: 16, 6: 32}
 """Prefixes of networks that may well be one provider's; a shorter one holds many strangers."""
-CAUSES = {403: Cause.FORBIDDEN, 404: Cause.UNKNOWN_ACCOUNT, 503: Cause.OVERLOADED}
-"""What a registrar's refusal stands for, as far as it is not just any."""
+MAX_TRIED = 3
+"""Servers of one trunk that are tried one after the other: a step has its time."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,6 +65,15 @@ class Line:
     """How we log in; None if we do not."""
     advertised: str | None
     """The address that we say we have."""
+
+
+class _Unable(DialinError):
+    """A server cannot do its work; another one may."""
+
+    def __init__(self, finding: Finding) -> None:
+        super().__init__(finding.cause)
+        self.finding = finding
+        """What is wrong with this one."""
 
 
 class TrunkCheck:
@@ -92,12 +102,11 @@ class TrunkCheck:
         line = self._line
         if line.server and await sheet.take(f"{self._name} name", self._resolves(*line.server)):
             is_there = line.transport == "UDP" or await sheet.take(
-                f"{self._name} connection", self._connects(self._flows[0])
+                f"{self._name} connection", self._by_turns(self._connects)
             )
             if is_there and line.account:
-                await sheet.take(
-                    f"{self._name} registration", self._logs_in(line.account, self._flows[0])
-                )
+                logs_in = partial(self._logs_in, line.account)
+                await sheet.take(f"{self._name} registration", self._by_turns(logs_in))
         await sheet.take(f"{self._name} allowed_sources", self._sources_make_sense())
         await sheet.take(f"{self._name} NAT", self._address_is_true())
 
@@ -111,6 +120,26 @@ class TrunkCheck:
             self._ways.expect(flow, self._line.tls)
         return ok(f"{host}: {listed(found.flows)}.")
 
+    async def _by_turns(self, work: Callable[[Flow], Awaitable[Finding]]) -> Finding:
+        """What the first server that can do its work shows (RFC 3263 §4.3), as the service would
+        go on to it; those before it are told of."""
+        unable: list[Finding] = []
+        for flow in self._flows[:MAX_TRIED]:
+            try:
+                finding = await work(flow)
+            except _Unable as one:
+                unable.append(one.finding)
+                continue
+            self._flows = (flow, *(other for other in self._flows if other != flow))
+            break
+        else:
+            finding = unable.pop()
+        if not unable:
+            return finding
+        causes = " ".join(one.cause for one in (*unable, finding))
+        result = Result.FAIL if finding.result is Result.FAIL else Result.WARN
+        return Finding(result, causes, unable[0].remedy)
+
     async def _connects(self, flow: Flow) -> Finding:
         """By a connection of its own, to see the certificate; nothing is said over it."""
         tls = self._line.tls
@@ -123,7 +152,7 @@ class TrunkCheck:
                 )
         except OSError as error:  # ssl.SSLError and TimeoutError are, too
             fault = fault_of(error, server_name=tls.server_name)
-            return fail(f"{flow}: {fault.sentence}", fault.remedy)
+            raise _Unable(fail(f"{flow}: {fault.sentence}", fault.remedy)) from error
         try:
             if context is None:
                 return ok(f"{flow} takes connections. Nothing is encrypted.")
@@ -154,16 +183,22 @@ class TrunkCheck:
             is_asked = first.response.status in CHALLENGES
             replied = await self._ask(account, flow, account.login) if is_asked else first
         except RequestFailed as failure:
-            if fault := self._ways.sip.fault(flow):
-                return fail(f"{flow}: {fault.sentence}", fault.remedy)
             cause = Cause(failure.cause)
-            return fail(f"Cannot log in at {flow}: {cause}.", cause.remedy)
+            finding = fail(f"Cannot log in at {flow}: {cause}.", cause.remedy)
+            if fault := self._ways.sip.fault(flow):
+                finding = fail(f"{flow}: {fault.sentence}", fault.remedy)
+            if cause.is_of_server:
+                raise _Unable(finding) from failure
+            return finding
         seen = seen_as(replied.response)
         self._seen_as = seen[0] if seen else ""
         status = replied.response.status
         if status // 100 != 2:
-            cause = CAUSES.get(status, Cause.REFUSED)
-            return fail(f"The registrar at {flow} refuses with {status}: {cause}.", cause.remedy)
+            cause = CAUSES_OF_REFUSALS.get(status, Cause.REFUSED)
+            finding = fail(f"The registrar at {flow} refuses with {status}: {cause}.", cause.remedy)
+            if cause.is_of_server:
+                raise _Unable(finding)
+            return finding
         if not is_asked:
             return warn(
                 "The registrar answers without asking for the password, so it was not tried.",

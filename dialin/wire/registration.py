@@ -54,7 +54,7 @@ RETRY_AFTER_SPREAD: Final = 10
 USER_CHARACTERS: Final = "-_.!~*'()&=+$,;?/"
 """What a user part may hold as it is, beside letters and digits (RFC 3261 §25.1)."""
 
-_CAUSES: Final = {
+CAUSES_OF_REFUSALS: Final = {
     403: Cause.FORBIDDEN,
     404: Cause.UNKNOWN_ACCOUNT,
     408: Cause.SERVER_ERROR,
@@ -317,7 +317,7 @@ class Registration:
         return True
 
     def _refused(self, response: Response, now: float, *, others: bool) -> None:
-        cause = _CAUSES.get(response.status, Cause.REFUSED)
+        cause = CAUSES_OF_REFUSALS.get(response.status, Cause.REFUSED)
         wanted_s = seconds(response.headers.get("Retry-After"), 0)
         self._give_up(
             cause,

@@ -148,7 +148,7 @@ async def test_the_wrong_password_fails() -> None:
     [
         ("forbidden", "403: forbidden", "ask the provider whether the account is open"),
         ("busy", "503: overloaded", "tried again"),
-        ("broken", "500: refused", "Ask the provider"),
+        ("broken", "500: server-error", "ask the provider"),
         ("silent", "no-answer", "firewall"),
         ("rogue", "challenge-from-elsewhere", "the password was not sent"),
     ],
@@ -215,6 +215,70 @@ async def test_a_name_is_looked_up_as_the_service_does() -> None:
         sheet = await checked(line(None, host="provider.example"), resolver=dns_server.resolver)
     assert step(sheet, "name").cause == f"provider.example: UDP 127.0.0.1:{provider.port}."
     assert step(sheet, "registration").result is Result.OK
+
+
+@asynccontextmanager
+async def two_servers(
+    transport: str, first: int, second: int
+) -> AsyncIterator[Callable[[], dns.asyncresolver.Resolver]]:
+    """A provider with two servers, to be tried in this order."""
+    async with name_server() as dns_server:
+        records = (f"1 1 {first} a.provider.example.", f"2 1 {second} a.provider.example.")
+        dns_server.set(f"_sip._{transport.lower()}.provider.example", "SRV", *records)
+        dns_server.set("a.provider.example", "A", "127.0.0.1")
+        yield dns_server.resolver
+
+
+async def test_the_second_server_is_tried_where_the_first_is_gone() -> None:
+    async with TcpServer() as closed:
+        gone = closed.port
+    async with Registrar() as provider, two_servers("TCP", gone, provider.port) as resolver:
+        trunk = line(None, "TCP", host="provider.example")
+        sheet = await checked(trunk, resolver=resolver)
+    connection, registration = step(sheet, "connection"), step(sheet, "registration")
+    assert connection.result is Result.WARN
+    assert f"TCP 127.0.0.1:{gone}: nobody listens" in connection.cause
+    assert f"TCP 127.0.0.1:{provider.port} takes connections" in connection.cause
+    assert connection.remedy
+    # The login goes where the connection went.
+    assert (registration.result, len(provider.answers)) == (Result.OK, 1)
+
+
+async def test_the_second_registrar_is_tried_where_the_first_cannot() -> None:
+    async with (
+        Registrar(faults={"broken"}) as first,
+        Registrar() as second,
+        two_servers("UDP", first.port, second.port) as resolver,
+    ):
+        sheet = await checked(line(None, host="provider.example"), resolver=resolver)
+    found = step(sheet, "registration")
+    assert found.result is Result.WARN
+    assert "refuses with 500" in found.cause
+    assert "The password is right" in found.cause
+
+
+async def test_a_wrong_password_is_not_tried_with_every_server() -> None:
+    async with (
+        Registrar(faults={"forbidden"}) as first,
+        Registrar() as second,
+        two_servers("UDP", first.port, second.port) as resolver,
+    ):
+        sheet = await checked(line(None, host="provider.example"), resolver=resolver)
+    assert step(sheet, "registration").result is Result.FAIL
+    assert second.registers == []
+
+
+async def test_where_no_server_can_all_are_told_of() -> None:
+    async with (
+        Registrar(faults={"broken"}) as first,
+        Registrar(faults={"busy"}) as second,
+        two_servers("UDP", first.port, second.port) as resolver,
+    ):
+        sheet = await checked(line(None, host="provider.example"), resolver=resolver)
+    found = step(sheet, "registration")
+    assert found.result is Result.FAIL
+    assert "refuses with 500" in found.cause
+    assert "refuses with 503" in found.cause
 
 
 async def test_a_name_that_does_not_exist_fails_and_nothing_is_tried_there() -> None:
@@ -339,7 +403,8 @@ async def test_a_login_whose_connection_is_refused_says_why(authority: Authority
         flow = Flow("TLS", "127.0.0.1", provider.port)
         ways.expect(flow, trunk.tls)
         check = TrunkCheck(trunk, ways=ways, names=Names(), service_runs=False)
-        found = await check._logs_in(ACCOUNT, flow)
+        check._flows = (flow,)
+        found = await check._by_turns(lambda flow: check._logs_in(ACCOUNT, flow))
     assert (found.result, "has expired" in found.cause) == (Result.FAIL, True)
 
 
