@@ -48,7 +48,9 @@ def expressions() -> Iterator[tuple[str, str]]:
 async def figures(visit: Visit) -> dict[str, set[str]]:
     """The labels of each figure that the service gives."""
     metrics = Metrics(version="1", trunks=["lab"])
-    metrics.watch_sip(SipCounters())
+    sip = SipCounters()
+    sip.requests["INVITE"] += 1
+    metrics.watch_sip(sip)
     metrics.watch_certificates(lambda: {"tls.pem": 1.0})
     metrics.watch_risk(lambda: 0.001)
     metrics.watch_trunks(lambda: {"lab": Standing(is_registered=True, seconds_left=60)})
