@@ -23,6 +23,7 @@ import click
 from dialin import log
 from dialin.commands.privacy import privacy
 from dialin.commands.room import room
+from dialin.commands.status import drain, status
 from dialin.commands.usual import config_option, loaded_from, usual
 from dialin.errors import OperatorError
 from dialin.settings import Settings, pages, refuse_unbuilt
@@ -74,6 +75,8 @@ def cli() -> None:
 
 
 cli.add_command(room)
+cli.add_command(status)
+cli.add_command(drain)
 cli.add_command(privacy)
 
 
