@@ -341,11 +341,13 @@ class SipEndpoint:
             local = LocalAddress("TLS", host, port)
         else:
             local = self._routes.reached_at(self._listening_for(flow), flow)
-        return replace(
-            local,
-            public=self._advertise(flow.host),
-            seen_as=self._seen_as.get((flow.transport, flow.host)),
-        )
+        return replace(local, public=self._advertise(flow.host), seen_as=self._seen(flow, local))
+
+    def _seen(self, flow: Flow, local: LocalAddress) -> tuple[str, int] | None:
+        """Where the far end sees us. A stream's port is the connection's: a new one would have to
+        come to the port that we listen on."""
+        seen = self._seen_as.get((flow.transport, flow.host))
+        return (seen[0], local.port) if seen and flow.is_reliable else seen
 
     def learn(self, flow: Flow, seen_as: tuple[str, int]) -> None:
         """A server that is believed has told where it sees us: our Contacts towards it say so.
