@@ -46,10 +46,13 @@ class LegGone(DialinError):
 class Refused(DialinError):
     """The called side said no. Its reason phrase is its own and is not shown."""
 
-    def __init__(self, status: int) -> None:
+    def __init__(self, status: int, retry_after_s: int | None = None) -> None:
         super().__init__(f"the call was refused with {status}")
         self.status = status
         """The final response, 300 to 699."""
+        self.retry_after_s = retry_after_s
+        """When the called side wants to be called again at the earliest; None if it does not say.
+        PEER-CONTROLLED, up to years."""
 
 
 class RequestFailed(DialinError):
@@ -230,7 +233,7 @@ class OutgoingLeg(_Leg):
             answer = await self._either(self._answer)
         except LegGone as gone:
             if gone.end.cause == "rejected" and gone.end.status is not None:
-                raise Refused(gone.end.status) from None
+                raise Refused(gone.end.status, gone.end.retry_after_s) from None
             raise
         return answer or b""
 

@@ -221,7 +221,8 @@ class UserAgent:
                 dialog.requested(received, now)
             else:
                 self._answer(received, 481, now)
-        elif self._core.transactions.is_merged(request):
+        elif self._core.transactions.is_merged(request) or request.call_id in self._core.calling:
+            # §8.2.2.2, or a call of our own that was sent back to us: it would go round for ever.
             self._answer(received, 482, now)
         else:
             self._begin(received, now)

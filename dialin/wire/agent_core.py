@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from ipaddress import ip_address
 from typing import Protocol
 
-from dialin.wire.agent_events import By, Ended, Event, LegEnd, LocalAddress, Reply
+from dialin.wire.agent_events import Ended, Event, LegEnd, LocalAddress, Reply
 from dialin.wire.alarms import Alarms
 from dialin.wire.dialog import DialogId
 from dialin.wire.flow import DEFAULT_PORTS, Flow
@@ -109,6 +109,8 @@ class AgentCore:
         self.alarms = Alarms()
         self.legs: dict[str, Leg] = {}
         """The legs that have not ended."""
+        self.calling: set[str] = set()
+        """The Call-IDs of calls from us: none of them may come back as a call to us."""
         self.half_open: set[str] = set()
         """Calls to us that are not acknowledged yet."""
         self.dialogs: dict[DialogId, InDialog] = {}
@@ -129,18 +131,11 @@ class AgentCore:
         """Tell the layer above."""
         self._outputs.append(event)
 
-    def end(
-        self,
-        leg_id: str,
-        by: By,
-        status: int | None,
-        cause: str,
-        reason: ByeReason | None = None,
-    ) -> None:
+    def end(self, leg_id: str, end: LegEnd) -> None:
         """Tell that a leg is over. It is forgotten at once; its dialog may live on for a while."""
         del self.legs[leg_id]
         self.half_open.discard(leg_id)
-        self.tell(Ended(leg_id, LegEnd(by, status, cause, reason)))
+        self.tell(Ended(leg_id, end))
 
     def send(self, message: Message, flow: Flow) -> None:
         """Send outside any transaction: the ACK to a 2xx, and the repeats of a 2xx."""

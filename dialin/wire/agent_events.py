@@ -64,6 +64,8 @@ class LegEnd:
     `transaction-timeout` or `transport-lost`."""
     reason: ByeReason | None = None
     """What the peer's BYE, CANCEL or refusal says about why; None if nothing."""
+    retry_after_s: int | None = None
+    """When the refusal wants to be asked again at the earliest; None if it does not say."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,7 +11,8 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 from dialin.wire.agent_core import BRANCH_BITS, TAG_BITS, AgentCore
-from dialin.wire.agent_events import Answered, By, KeyTaken, LocalAddress, Progress
+from dialin.wire.agent_events import Answered, KeyTaken, LegEnd, LocalAddress, Progress
+from dialin.wire.bindings import seconds
 from dialin.wire.content import UnsupportedContent, session_description
 from dialin.wire.dialog import FIRST_CSEQ, MAX_FORWARDS, Dialog, is_sips
 from dialin.wire.flow import Flow
@@ -87,6 +88,7 @@ class OutgoingCallLeg:
         self._why = NORMAL_CLEARING
         """Why we gave it up."""
         core.legs[self.leg_id] = self
+        core.calling.add(self._invite.call_id)
         core.request(self._invite, flow, self, now)
         core.alarms.set(self, now + invitation.answer_within_s)
 
@@ -96,10 +98,10 @@ class OutgoingCallLeg:
         """End the call: CANCEL it, or send a BYE."""
         self._why = reason
         if self._session:
-            self._end("us", None, "bye")
+            self._end(LegEnd("us", None, "bye"))
             self._session.bye(reason, now)
         else:
-            self._end("us", None, "cancel")
+            self._end(LegEnd("us", None, "cancel"))
             self._give_up(now)
 
     def answer_reoffer(self, sdp: bytes | None, now: float) -> None:
@@ -117,7 +119,7 @@ class OutgoingCallLeg:
     def alarm(self, now: float) -> None:
         """Nobody has answered in time."""
         self._why = NO_ANSWER
-        self._end("us", None, "no-answer")
+        self._end(LegEnd("us", None, "no-answer"))
         self._give_up(now)
 
     # What the called side does
@@ -132,24 +134,26 @@ class OutgoingCallLeg:
         elif self._is_challenged(response, flow):
             self._invite_again(now)
         else:
-            self._failed("peer", response.status, "rejected", reason_in(response))
+            wanted_s = seconds(response.headers.get("Retry-After"), 0) or None
+            how = LegEnd("peer", response.status, "rejected", reason_in(response), wanted_s)
+            self._failed(how)
 
     def timed_out(self, key: TransactionKey, status: int, now: float) -> None:
         """Nobody is there: nothing came in 64*T1, or the connection broke (§8.1.3.1)."""
         cause = "transaction-timeout" if status == 408 else "transport-lost"
-        self._failed("lost", status, cause)
+        self._failed(LegEnd("lost", status, cause))
 
     def left(self, reason: ByeReason | None, now: float) -> None:
         """The called side sent a BYE."""
         if self._is_over:
             return  # one of a fork that we had no use for
-        self._end("peer", None, "bye", reason)
+        self._end(LegEnd("peer", None, "bye", reason))
         if self._session is None:
             self._give_up(now)
 
     def lost(self, status: int | None, cause: str) -> None:
         """The called side does not acknowledge a re-INVITE's answer, or refresh the session."""
-        self._end("lost", status, cause)
+        self._end(LegEnd("lost", status, cause))
 
     def _progressed(self, response: Response, now: float) -> None:
         self._is_heard = True
@@ -201,7 +205,7 @@ class OutgoingCallLeg:
             self._core.alarms.clear(self)
             self._core.tell(Answered(self.leg_id, answer))
         else:
-            self._end("us", response.status, "session-refused")
+            self._end(LegEnd("us", response.status, "session-refused"))
             session.bye(INCOMPATIBLE, now)
 
     def _early_answer(self, tag: str) -> bytes | None:
@@ -237,10 +241,10 @@ class OutgoingCallLeg:
         self._acks[tag] = ack, way
         core.send(*self._acks[tag])
 
-    def _failed(self, by: By, status: int, cause: str, reason: ByeReason | None = None) -> None:
+    def _failed(self, end: LegEnd) -> None:
         self._drop_early_sessions()
         if not self._is_over:
-            self._end(by, status, cause, reason)
+            self._end(end)
 
     def _drop_early_sessions(self) -> None:
         for tag in self._sessions.keys() - self._acks.keys():
@@ -262,10 +266,11 @@ class OutgoingCallLeg:
         cancel = Request("CANCEL", self._invite.uri, Headers(lines))
         self._core.request(cancel, self._sent_to, None, now)
 
-    def _end(self, by: By, status: int | None, cause: str, reason: ByeReason | None = None) -> None:
+    def _end(self, end: LegEnd) -> None:
         self._is_over = True
         self._core.alarms.clear(self)
-        self._core.end(self.leg_id, by, status, cause, reason)
+        self._core.calling.discard(self._invite.call_id)
+        self._core.end(self.leg_id, end)
 
 
 def _invite(core: AgentCore, invitation: Invitation, local: LocalAddress) -> Request:

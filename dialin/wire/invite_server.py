@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable
 from functools import partial
 
 from dialin.wire.agent_core import TAG_BITS, AgentCore, Received
-from dialin.wire.agent_events import By, IncomingCall
+from dialin.wire.agent_events import By, IncomingCall, LegEnd
 from dialin.wire.content import session_description
 from dialin.wire.dialog import Dialog
 from dialin.wire.reason import ByeReason
@@ -157,4 +157,4 @@ class IncomingCallLeg:
         )
 
     def _end(self, by: By, status: int | None, cause: str, reason: ByeReason | None = None) -> None:
-        self._core.end(self.leg_id, by, status, cause, reason)
+        self._core.end(self.leg_id, LegEnd(by, status, cause, reason))

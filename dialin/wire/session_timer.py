@@ -12,6 +12,7 @@ from __future__ import annotations
 from typing import Protocol
 
 from dialin.wire.agent_core import AgentCore
+from dialin.wire.bindings import seconds
 from dialin.wire.content import UnsupportedContent, session_description
 from dialin.wire.flow import Flow
 from dialin.wire.message import Message, Request, Response
@@ -140,10 +141,11 @@ class SessionTimer:
         headers = self._agreement.in_refresh(self._at_least_s)
         self._pending = self._session.send_refresh(method, headers, now)
 
-    def _try_again(self, now: float) -> None:
-        """Later, in half of the time that is left; there is nothing to do in the last second."""
+    def _try_again(self, now: float, at_least_s: float = 0.0) -> None:
+        """Later, in half of the time that is left, and not before the peer wants to be asked again;
+        there is nothing to do in the last second."""
         rest_s = self._gives_up_at - now
-        self._wake_at(now + max(rest_s / 2, TRY_AGAIN_NEVER_BELOW_S))
+        self._wake_at(now + max(rest_s / 2, TRY_AGAIN_NEVER_BELOW_S, at_least_s))
 
     def responded(self, key: TransactionKey, response: Response, flow: Flow, now: float) -> None:
         """A response to our refresh; a 2xx to an INVITE comes again until its ACK arrives."""
@@ -201,7 +203,7 @@ class SessionTimer:
         elif status == 491:
             self._wake_at(now + self._after_glare_s())
         else:
-            self._try_again(now)
+            self._try_again(now, seconds(response.headers.get("Retry-After"), 0))
 
     def _after_glare_s(self) -> float:
         """RFC 3261 §14.1: the two sides choose from times that do not meet, in steps of 10 ms."""

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -78,6 +79,37 @@ def test_482_for_the_copy_of_a_request_that_took_another_path() -> None:
     bench.ring_in(caller)
     assert bench.status(caller.invite()) == 482
     assert len(bench.told(IncomingCall)) == 1
+
+
+def test_482_for_a_call_of_our_own_that_was_sent_back_to_us() -> None:
+    bench = Bench()
+    leg, invite = bench.call_out()
+    headers = invite.headers.prepend("Via", "SIP/2.0/UDP 192.0.2.10;branch=z9hG4bKproxy")
+    assert bench.status(bytes(replace(invite, headers=headers))) == 482
+    assert bench.told(IncomingCall) == []
+    # A call that is over is nobody's loop any more, and another's Call-ID never was.
+    bench.take(bench.agent.hang_up(leg, bench.now))
+    assert len(bench.agent._core.calling) == 0
+    assert bench.receive(Caller().invite()) == []
+
+
+@pytest.mark.parametrize("hops", [0, 1])
+def test_a_request_that_may_go_no_further_has_arrived(hops: int) -> None:
+    bench, caller = Bench(), Caller()
+    # RFC 3261 §16.3: 483 is for those who would pass it on.
+    invite = caller.invite().replace(b"Max-Forwards: 70", b"Max-Forwards: %d" % hops)
+    assert bench.receive(invite) == []
+    assert len(bench.told(IncomingCall)) == 1
+    options = (
+        Caller(call_id="o").request("OPTIONS").replace(b"Max-Forwards: 70", b"Max-Forwards: 0")
+    )
+    assert bench.status(options) == 200
+
+
+def test_what_we_send_may_go_through_seventy_hands() -> None:
+    bench = Bench()
+    _, invite, ack = bench.talk_out()
+    assert (invite.max_forwards, ack.max_forwards) == (70, 70)
 
 
 def test_refusals_carry_what_the_peer_needs() -> None:

@@ -510,3 +510,15 @@ def test_a_route_goes_along_with_everything_of_the_invite() -> None:
     (ack,) = bench.receive(answer_to(invite, 487), CALLED)
     for request in (invite, cancel.message, ack):
         assert request.headers.all("Route") == routes
+
+
+@pytest.mark.parametrize(
+    ("said", "seconds"), [("30 (too much to do)", 30), ("0", None), ("x", None)]
+)
+def test_when_the_called_side_wants_to_be_called_again_is_told(
+    said: str, seconds: int | None
+) -> None:
+    bench = Bench()
+    leg, invite = bench.call_out()
+    bench.receive(answer_to(invite, 503, [("Retry-After", said)]), CALLED)
+    assert bench.last() == Ended(leg, LegEnd("peer", 503, "rejected", None, seconds))

@@ -263,6 +263,17 @@ def test_a_way_that_breaks_is_tried_again() -> None:
     assert (at, again.method) == (52.5, "INVITE")
 
 
+@pytest.mark.parametrize(("retry_after", "pause_s"), [("25", 25.0), ("5", 14.0), ("x", 14.0)])
+def test_a_refusal_may_put_the_next_refresh_off(retry_after: str, pause_s: float) -> None:
+    bench = Bench()
+    talk(bench, OURS)
+    at, invite = next_request(bench)
+    assert at == 60.0
+    bench.receive(answer_to(invite, 500, [("Retry-After", retry_after)]))
+    again_at, again = next_request(bench)
+    assert (again_at - at, again.method) == (pause_s, "INVITE")
+
+
 def test_refused_refreshes_are_tried_again_in_half_the_time_that_is_left() -> None:
     bench = Bench()
     talk(bench, SHORTEST)
