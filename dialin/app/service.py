@@ -35,6 +35,7 @@ from dialin.room_events import RoomEvents
 from dialin.rooms import Rooms
 from dialin.settings import Settings, refuse_unbuilt
 from dialin.sip import SipEndpoint
+from dialin.static_rooms import StaticRooms
 from dialin.trunk import Trunks
 from dialin.web.app import build_app, serve
 from dialin.web.health import Readiness
@@ -63,6 +64,7 @@ class Service:
     sip: SipEndpoint
     registry: Registry
     rooms: Rooms
+    static: StaticRooms
     web_addresses: tuple[tuple[str, int], ...]
     """Where operators' pages are, ports as bound."""
     public_addresses: tuple[tuple[str, int], ...]
@@ -175,4 +177,5 @@ async def running(settings: Settings, pace: Pace = Pace()) -> AsyncIterator[Serv
             )
             test = await stack.enter_async_context(calling)
             stack.callback(tasks.create_task(test.run(), name="self-test").cancel)
-        yield Service(sip, registry, rooms, web_addresses, public_addresses or web_addresses)
+        public_addresses = public_addresses or web_addresses
+        yield Service(sip, registry, rooms, pins.static, web_addresses, public_addresses)

@@ -1,0 +1,116 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Callers with a PIN that was issued for good, and callers who guess. The whole service runs."""
+
+from __future__ import annotations
+
+from contextlib import AbstractAsyncContextManager
+from pathlib import Path
+from typing import Any
+
+from dialin.demo.bbb import DemoBbb
+from dialin.demo.rooms import DemoRoom
+from dialin.registry import CallState
+from tests.calls.scene import PIN, Scene, polling, scene
+from tests.calls.test_pin_stories import ASKED, asked_for_pin
+from tests.peers.phone import Phone
+
+SEMINAR = "seminar"
+
+
+def stage_with_store(folder: Path, **details: Any) -> AbstractAsyncContextManager[Scene]:
+    state = {"state_directory": str(folder / "state")}
+    return scene(folder, service=state, store={"keep": True}, pace=polling(0.5), **details)
+
+
+async def issue_pin(stage: Scene) -> str:
+    """Issue a PIN for the seminar."""
+    return (await stage.served.service.static.create(SEMINAR, name="Seminar")).pin
+
+
+async def is_led_in(stage: Scene, phone: Phone, pin: str) -> None:
+    """Call, key the PIN, and stand in the room."""
+    await asked_for_pin(stage, phone)
+    await phone.key(f"{pin}#")
+    await stage.is_in(CallState.IN_ROOM)
+
+
+async def test_a_static_pin_leads_into_each_new_meeting_of_its_room(tmp_path: Path) -> None:
+    async with stage_with_store(tmp_path) as stage:
+        bbb = stage.served.bbb
+        pin = await issue_pin(stage)
+        async with stage.phone() as phone:
+            await asked_for_pin(stage, phone)
+            await phone.key(f"{pin}#")
+            await stage.is_in(CallState.WAITING)
+            (call,) = stage.served.service.registry.snapshots()
+            assert call.room == SEMINAR
+            assert not call.server
+            bbb.add_room(DemoRoom(SEMINAR, "Seminar", "543216789"))
+            bbb.open_room(SEMINAR)
+            await stage.is_in(CallState.IN_ROOM)
+            (call,) = stage.served.service.registry.snapshots()
+            assert (call.room, call.server) == (SEMINAR, "demo")
+            await phone.hang_up()
+        await stage.is_over(left_room=1)
+        bbb.restart_room(SEMINAR)
+        bbb.open_room(SEMINAR)
+        async with stage.phone() as phone:
+            await is_led_in(stage, phone, pin)
+            await phone.hang_up()
+        await stage.is_over(left_room=2)
+
+
+async def test_a_static_pin_follows_its_room_to_another_server(tmp_path: Path) -> None:
+    async with DemoBbb(rooms=[]) as other:
+        twin = {"url": other.url, "secret": other.secret, "voice_host": "127.0.0.1"}
+        seminar = DemoRoom(SEMINAR, "Seminar", "543216789", running=True)
+        async with stage_with_store(tmp_path, twin=twin, rooms=[seminar]) as stage:
+            pin = await issue_pin(stage)
+            stage.served.bbb.end_room(SEMINAR)
+            stage.served.bbb.forget_room(SEMINAR)
+            other.add_room(DemoRoom(SEMINAR, "Seminar", "66666"))
+            async with stage.phone() as phone:
+                await asked_for_pin(stage, phone)
+                await phone.key(f"{pin}#")
+                await stage.is_in(CallState.WAITING)
+                (call,) = stage.served.service.registry.snapshots()
+                assert call.server == "twin"
+                await phone.hang_up()
+            await stage.is_over(hung_up_early=1)
+
+
+async def test_a_digit_behind_a_static_pin_leads_into_the_breakout_room(tmp_path: Path) -> None:
+    seminar = DemoRoom(SEMINAR, "Seminar", "543216789", running=True)
+    async with stage_with_store(tmp_path, rooms=[seminar]) as stage:
+        pin = await issue_pin(stage)
+        breakout = stage.served.bbb.open_breakout(SEMINAR, 2)
+        stage.served.bbb.open_room(breakout.meeting_id)
+        async with stage.phone() as phone:
+            await is_led_in(stage, phone, f"{pin}2")
+            (call,) = stage.served.service.registry.snapshots()
+            assert call.room == breakout.meeting_id
+            await phone.hang_up()
+        await stage.is_over(left_room=1)
+
+
+async def test_who_has_guessed_too_often_is_not_let_in_by_the_right_pin(tmp_path: Path) -> None:
+    again = ("not-found", "try-again")
+    budget = {"wrong_per_caller_per_hour": 3}
+    async with scene(tmp_path, pin=budget) as stage:
+        async with stage.phone() as phone:
+            await asked_for_pin(stage, phone)
+            for wrong in ("22222#", "33333#", "44444#"):
+                await phone.key(wrong)
+            await phone.is_hung_up_on(within_s=30)
+        async with stage.phone() as phone:
+            await asked_for_pin(stage, phone)
+            await phone.key(f"{PIN}#")
+            await phone.hears(stage.clips, *ASKED, *again)
+            await phone.hang_up()
+        async with stage.phone(number="+4915738620595") as somebody_else:
+            await is_led_in(stage, somebody_else, PIN)
+            await somebody_else.hang_up()
+        await stage.is_over(wrong_pin=1, hung_up_early=1, left_room=1)
+        page = (await stage.served.page("/metrics")).decode()
+    assert 'dialin_pin_attempts_total{result="locked"} 1.0' in page
+    assert "dialin_pin_risk_24h " in page
