@@ -90,6 +90,7 @@ def make_facts(settings: Settings) -> PageFacts:
         label=labels.template.replace("{digits}", EXAMPLE_DIGITS),
         hidden_label=labels.hidden.replace("{n}", "1"),
         hides_digits=settings.privacy.hide_digits,
+        consent_days=settings.store.consent_days if settings.privacy.require_consent else None,
         encryption=trunk_encryption(settings),
         root=web.root,
         embed_origins=web.embed_origins,

@@ -39,6 +39,8 @@ class PageFacts:
     """How one without a number appears; an example."""
     hides_digits: bool = False
     """Whether nobody's digits are shown."""
+    consent_days: int | None = None
+    """How long it is kept what a caller said to being recorded; None: nobody is asked."""
     encryption: TrunkEncryption = TrunkEncryption.WHERE_POSSIBLE
     root: str = ""
     """What public addresses begin with, without a slash at the end; empty if nobody said."""
@@ -65,7 +67,14 @@ def statement(words: Words, facts: PageFacts) -> Iterator[str]:
         yield words("statement.digits", label=facts.label)
         yield words("statement.withheld", label=facts.hidden_label)
         yield words("statement.hide_key")
-    for key in ("pseudonym", "audio", "keys", facts.encryption.value, "web", "figures"):
+    yield words("statement.pseudonym")
+    yield words("statement.guess")
+    yield words("statement.audio")
+    if facts.consent_days:
+        yield words("statement.consent", days=facts.consent_days)
+    elif facts.consent_days == 0:
+        yield words("statement.consent_unkept")
+    for key in ("keys", facts.encryption.value, "web", "figures"):
         yield words(f"statement.{key}")
     if facts.privacy_url:
         yield words("statement.policy", url=facts.privacy_url)
