@@ -8,8 +8,12 @@ one. Calling is left to `own_phone`, who may want to, to `selftest` and `trunk_c
 
 from __future__ import annotations
 
+import re
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field, replace
+from enum import StrEnum
+
+import phonenumbers
 
 from dialin.errors import OperatorError
 from dialin.names import NameNotFound, Names
@@ -17,6 +21,31 @@ from dialin.own_phone import Line
 from dialin.sip import Listen
 from dialin.wire.flow import Flow
 from dialin.wire.registration import Account
+
+
+class DialFormat(StrEnum):
+    """How a provider wants the numbers written that are called through it."""
+
+    PLUS = "plus"
+    """`+4930…`"""
+    BARE = "bare"
+    """`4930…`"""
+    DOUBLE_ZERO = "double-zero"
+    """`004930…`"""
+    NATIONAL = "national"
+    """`030…`, as in the number's own country."""
+
+    def write(self, e164: str) -> str:
+        """A number in international form, as this wants it."""
+        match self:
+            case DialFormat.PLUS:
+                return e164
+            case DialFormat.BARE:
+                return e164.removeprefix("+")
+            case DialFormat.DOUBLE_ZERO:
+                return f"00{e164.removeprefix('+')}"
+        form = phonenumbers.PhoneNumberFormat.NATIONAL
+        return re.sub("[^0-9]", "", phonenumbers.format_number(phonenumbers.parse(e164), form))
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +64,8 @@ class Exit:
     """How that server is called."""
     account: Account | None = field(default=None, repr=False)
     """How we register with it; None if we do not."""
+    dial_format: DialFormat = DialFormat.PLUS
+    """How it wants numbers written."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +76,11 @@ class Outside:
     """The trunk."""
     number: str
     """The number, E.164."""
+
+    @property
+    def dialled(self) -> str:
+        """The number as the provider wants it."""
+        return self.by.dial_format.write(self.number)
 
     async def found(self, names: Names) -> tuple[Flow, ...]:
         """The provider's servers, in the order to try them in. Raises OperatorError."""
@@ -86,5 +122,5 @@ def outside_to(number: str, by: Exit, own_numbers: Collection[str]) -> Outside:
             "Set its outbound_proxy to the provider's address for outgoing calls.",
         )
     if not by.line.caller:
-        by = replace(by, line=replace(by.line, caller=number))
+        by = replace(by, line=replace(by.line, caller=by.dial_format.write(number)))
     return Outside(by, number)

@@ -17,7 +17,7 @@ from urllib.parse import quote
 from uuid import UUID
 
 from dialin.names import Names
-from dialin.outside import Exit, Outside, outside_to
+from dialin.outside import DialFormat, Exit, Outside, outside_to
 from dialin.own_phone import Line
 from dialin.registration import Provider, Registrations, Standing, TrunkRegistration
 from dialin.settings import Settings
@@ -158,6 +158,7 @@ def make_outside(
         trunk.transport.upper(),
         line,
         account if trunk.mode == "register" else None,
+        DialFormat(trunk.dial_format),
     )
     numbers = own_numbers(settings)
     first = next((one.e164 for one in trunk.numbers), "")

@@ -124,12 +124,14 @@ class SelfTest:
     @asynccontextmanager
     async def _dialled(self) -> AsyncIterator[Talk]:
         plan, phone, line, rings_s = self._plan, self._phone, PLAIN, RINGS_S
+        number = plan.number
         if isinstance(plan.door, Outside):
             flows = await plan.door.found(self._names)
             line, rings_s = plan.door.by.line, RINGS_OUTSIDE_S
+            number = plan.door.dialled
         else:
             flows = (plan.door,)
-        async with phone.calling_any(plan.number, flows, line, answer_within_s=rings_s) as talk:
+        async with phone.calling_any(number, flows, line, answer_within_s=rings_s) as talk:
             yield talk
 
     async def _follow(self, talk: Talk) -> Outcome:

@@ -115,7 +115,7 @@ class TrunkCall:
             self._on_step("dialling")
             others = (other for other in flows if other != flow)
             async with self._phone.calling_any(
-                outside.number, (flow, *others), line, answer_within_s=RINGS_S
+                outside.dialled, (flow, *others), line, answer_within_s=RINGS_S
             ) as talk:
                 self._on_step("answered")
                 return await self._follow(talk, wish)

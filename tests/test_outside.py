@@ -10,7 +10,7 @@ import pytest
 
 from dialin.errors import OperatorError
 from dialin.names import Names
-from dialin.outside import Exit, listens_beside, outside_to
+from dialin.outside import DialFormat, Exit, listens_beside, outside_to
 from dialin.own_phone import Line
 from dialin.sip import Certificate, Listen
 from dialin.wire.flow import Flow
@@ -42,6 +42,24 @@ def test_who_has_no_user_name_calls_as_the_number_itself() -> None:
     assert outside_to(OURS[1], EXIT, OURS).by is EXIT
     nameless = replace(EXIT, line=Line("", "provider.example"))
     assert outside_to(OURS[1], nameless, OURS).by.line.caller == OURS[1]
+
+
+@pytest.mark.parametrize(
+    ("form", "number", "written"),
+    [
+        ("plus", "+493012345678", "+493012345678"),
+        ("bare", "+493012345678", "493012345678"),
+        ("double-zero", "+493012345678", "00493012345678"),
+        ("national", "+493012345678", "03012345678"),
+        ("national", "+390612345678", "0612345678"),
+        ("national", "+12025550123", "2025550123"),
+    ],
+)
+def test_a_number_is_written_as_the_provider_wants_it(form: str, number: str, written: str) -> None:
+    by = replace(EXIT, dial_format=DialFormat(form), line=Line("", "provider.example"))
+    outside = outside_to(number, by, [number])
+    assert (outside.number, outside.dialled) == (number, written)
+    assert outside.by.line.caller == written
 
 
 async def test_a_name_that_does_not_exist_is_the_operators_to_mend() -> None:

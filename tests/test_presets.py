@@ -179,3 +179,14 @@ def test_a_file_is_read() -> None:
 def test_a_malformed_file_is_not_read(text: str) -> None:
     with pytest.raises((KeyError, TypeError, ValueError)):
         presets.parse("example", text)
+
+
+@pytest.mark.parametrize(
+    ("name", "dial_format"),
+    [("sipgate", "bare"), ("1und1", "bare"), ("ovh", "double-zero"), ("telnyx", "plus")],
+)
+def test_numbers_are_written_as_the_provider_is_known_to_want_them(
+    name: str, dial_format: str
+) -> None:
+    made = presets.load(name)
+    assert trunk(made, **entered_for(made)).dial_format == dial_format

@@ -133,7 +133,9 @@ def way_out(changes: Mapping[str, object], number: str | None = None) -> Outside
 
 
 def test_a_way_out_has_the_account_of_the_trunk_and_leads_to_its_first_number() -> None:
-    way = way_out(FULL | {"sip.advertised_address": "198.51.100.7"})
+    way = way_out(
+        FULL | {"sip.advertised_address": "198.51.100.7", "trunks.lab.dial_format": "bare"}
+    )
     line = way.by.line
     assert way.number == "+493012345678"
     assert (way.by.host, way.by.port, way.by.transport) == ("sip.example.org", None, "TCP")
@@ -142,6 +144,7 @@ def test_a_way_out_has_the_account_of_the_trunk_and_leads_to_its_first_number() 
     assert (line.login.username, line.login.realm) == ("login", "realm.example.org")
     assert (line.tls, line.encryption) == (None, Encryption.OFF)
     assert (line.media_networks, line.advertised_host) == (ANYWHERE, "198.51.100.7")
+    assert way.dialled == "493012345678"
     assert way.by.account
     assert "canary" not in repr(way)
     assert "004930123456" not in repr(way)

@@ -262,6 +262,11 @@ class TrunkSettings(Section):
         "country code.",
         examples=["DE"],
     )
+    dial_format: Literal["plus", "bare", "double-zero", "national"] = Field(
+        default="plus",
+        description="How the provider wants numbers written that are called by it, in test calls: "
+        "`plus` as `+4930…`, `bare` as `4930…`, `double-zero` as `004930…`, `national` as `030…`.",
+    )
     session_timers: bool | Annotated[int, Field(ge=90, le=86400)] = Field(
         default=True,
         description="Whether one side of a call asks now and then if the other is still there, and "
