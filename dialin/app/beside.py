@@ -18,11 +18,12 @@ import aiohttp
 
 from dialin.app import pins
 from dialin.bbb_api import BbbApi, BbbUnavailable
+from dialin.budgets import risk_24h
 from dialin.errors import OperatorError
 from dialin.rooms import Room
 from dialin.rooms.room import listed
 from dialin.settings import Settings
-from dialin.static_rooms import StaticRooms
+from dialin.static_rooms import StaticRoom, StaticRooms, Twin, twins
 from dialin.store import Store, StoreUnavailable, opened_store
 
 ASK_WITHIN_S = 10.0
@@ -67,6 +68,29 @@ class Live:
     """Those of all servers that answered."""
     silent: tuple[str, ...]
     """Servers that did not."""
+
+
+@dataclass(frozen=True, slots=True)
+class PinReport:
+    """What `dialin check` has to say of PINs."""
+
+    twins: tuple[Twin, ...]
+    """Static PINs that are other meetings' own numbers, too."""
+    risk: float
+    """The chance in 24 hours of guessing without a pause, with the rooms that there are now."""
+    silent: tuple[str, ...]
+    """Servers that did not answer, so that nothing is known of their rooms."""
+
+
+async def look_at_pins(settings: Settings) -> PinReport:
+    """Compare all PINs that lead anywhere. Raises OperatorError."""
+    live = await ask_servers(settings)
+    static: tuple[StaticRoom, ...] = ()
+    if settings.store.keep:
+        async with opened_beside(settings) as store:
+            static = (await static_rooms(store)).all()
+    risk = risk_24h(pins.lengths(live.rooms, static), pins.make_limits(settings))
+    return PinReport(twins(static, live.rooms), risk, live.silent)
 
 
 async def static_rooms(store: Store, live: Live | None = None) -> StaticRooms:

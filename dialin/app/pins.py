@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import Counter
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,9 +17,9 @@ from pathlib import Path
 from dialin.budgets import Budgets, Limits, risk_24h
 from dialin.errors import OperatorError
 from dialin.pin import PinDesk
-from dialin.rooms import Rooms
+from dialin.rooms import Room, Rooms
 from dialin.settings import Settings
-from dialin.static_rooms import StaticRooms
+from dialin.static_rooms import StaticRoom, StaticRooms
 from dialin.store import FILE_NAME, Store, opened_store
 from dialin.web.metrics import Metrics
 
@@ -57,9 +57,7 @@ class RiskWatch:
 
     def risk(self) -> float:
         """The chance in 24 hours of guessing without a pause, with the rooms known now."""
-        pins = {room.voice_bridge for room in self._rooms.known if room.voice_bridge}
-        pins |= {room.pin for room in self._static.all()}
-        return risk_24h(Counter(map(len, pins)), self._limits)
+        return risk_24h(lengths(self._rooms.known, self._static.all()), self._limits)
 
     async def judge(self) -> None:
         """Print it, with the rooms of all servers that answer. Raises OperatorError if it is above
@@ -116,6 +114,13 @@ async def opened_pins(
             for task in work:
                 task.cancel()
             await asyncio.wait(work)
+
+
+def lengths(rooms: Iterable[Room], static: Iterable[StaticRoom]) -> Counter[int]:
+    """How many PINs of each length lead somewhere."""
+    pins = {room.voice_bridge for room in rooms if room.voice_bridge}
+    pins |= {room.pin for room in static}
+    return Counter(map(len, pins))
 
 
 def make_limits(settings: Settings) -> Limits:

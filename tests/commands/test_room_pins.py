@@ -12,8 +12,11 @@ import pytest
 from click.testing import CliRunner, Result
 
 from dialin.__main__ import cli
+from dialin.app.beside import look_at_pins
 from dialin.demo.bbb import DemoBbb
 from dialin.errors import OperatorError
+from dialin.settings import load
+from dialin.static_rooms import StaticRooms
 from dialin.store import opened_store
 from tests.settings import SECRET, TOKEN
 
@@ -88,6 +91,25 @@ async def test_a_pin_that_a_running_meeting_has_is_refused(tmp_path: Path) -> No
         wish[2] = "demo"  # whose number it is
         result = await asyncio.to_thread(dialin, *wish, file=file)
         assert "PIN    123456789" in result.output
+
+
+async def test_the_check_is_told_of_equal_numbers_and_of_the_risk(tmp_path: Path) -> None:
+    async with DemoBbb() as bbb:
+        file = settings_in(tmp_path, url=bbb.url, secret=bbb.secret)
+        settings = load(file).settings
+        assert (await look_at_pins(settings)).twins == ()
+        async with opened_store(tmp_path / "state" / "dialin.db", consent_days=1) as store:
+            static = StaticRooms(store)
+            await static.load()
+            room = await static.create("physics", pin="123456789")
+        report = await look_at_pins(settings)
+        (twin,) = report.twins
+        assert (twin.static, twin.room.meeting_id) == (room, "demo")
+        assert 0 < report.risk < 0.001
+        assert report.silent == ()
+    assert (await look_at_pins(settings)).silent == ("main",)
+    in_memory = load(settings_in(tmp_path, keep=False)).settings
+    assert (await look_at_pins(in_memory)).risk == 0
 
 
 def test_a_pin_is_changed_for_another(file: Path) -> None:
