@@ -227,6 +227,16 @@ class RoomLabels:
         taken.add(label)
         return label
 
+    def preview(self, caller: Caller, *, hide_digits: bool = False) -> str:
+        """What the caller may appear as, for those who decide whether to let them in.
+
+        Nobody has claimed it: several who wait can have the same, and those without digits do.
+        """
+        digits = "" if hide_digits else caller.digits_shown
+        if digits:
+            return next(self._candidates(digits))
+        return self._withheld.replace("{n}", "").strip()
+
     def release(self, room_key: Hashable, label: str) -> None:
         """Give a claimed name back, once."""
         self._taken[room_key].discard(label)

@@ -354,6 +354,8 @@ class Visit:
         is_shown = bool(self._label) and not visitor.hides_digits
         visitor.hides_digits = True
         self._record.hides_digits()
+        if not self._label:
+            self._shows(label=None)
         if is_shown and visitor.caller.digits_shown:
             return True
         self._announcer.announce(PromptId.DIGITS_HIDDEN)
@@ -407,7 +409,8 @@ class Visit:
             self._announcer.announce(later)
 
     def _shows(self, *, label: str | None) -> None:
-        """What others see of where the caller is."""
+        """What others see of where the caller is; a host knows who waits before they are in."""
         self._label = label or ""
-        room = self._room
-        self._record.enters(room=room.meeting_id, server=room.server or None, label=label)
+        visitor, room = self._visitor, self._room
+        seen = label or self._house.labels.preview(visitor.caller, hide_digits=visitor.hides_digits)
+        self._record.enters(room=room.meeting_id, server=room.server or None, label=seen)

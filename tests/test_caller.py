@@ -329,6 +329,13 @@ class TestRoomLabels:
         labels.release(ROOM, "never claimed")
         assert not labels._taken
 
+    def test_who_waits_is_shown_as_they_will_be_but_for_what_tells_them_from_others(self) -> None:
+        labels = RoomLabels()
+        labels.claim(ROOM, german(MOBILE))
+        assert labels.preview(german(MOBILE)) == "xxx-xxx-0594"
+        assert labels.preview(german(MOBILE), hide_digits=True) == "Phone caller"
+        assert labels.preview(Caller.withheld()) == "Phone caller"
+
     def test_follow_the_operators_templates(self) -> None:
         labels = RoomLabels(number="Telefon ...{digits}", withheld="Telefon (anonym) {n}")
         assert labels.claim(ROOM, german(MOBILE)) == "Telefon ...0594"

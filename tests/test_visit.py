@@ -102,6 +102,7 @@ async def test_the_keys_of_who_waits_are_alive() -> None:
         scene.media.keys("*3")
         await scene.hears("help", "digits-hidden")
         assert scene.record.snapshot().digits_hidden
+        assert scene.record.snapshot().label == "Phone caller"
         scene.media.keys("*9")  # there is nobody yet to raise a hand before
         await scene.hears("refused-tone")
         scene.media.keys("*0")
@@ -125,7 +126,8 @@ async def test_a_host_lets_a_caller_in() -> None:
     async with call(has_lobby=True) as scene:
         scene.media.keys("123456789#")
         await scene.hears("waiting-for-host")
-        assert scene.record.snapshot().waiting_for is WaitingFor.HOST
+        snapshot = scene.record.snapshot()
+        assert (snapshot.waiting_for, snapshot.label) == (WaitingFor.HOST, "xxx-xxx-0594")
         assert not scene.voice.joined
         scene.order(Admit())
         await scene.in_room()
