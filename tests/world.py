@@ -98,10 +98,19 @@ async def serving(
     members: Members = lambda _voice_bridge: (),
     rooms: Iterable[DemoRoom] | None = None,
     pace: app.Pace = USUAL,
+    voice_settings: dict[str, Any] | None = None,
     **sections: dict[str, Any],
 ) -> AsyncIterator[Served]:
-    """A service whose BBB server has its voice conferences at `voice`, while the block runs."""
+    """A service whose BBB server has its voice conferences at `voice`, while the block runs.
+
+    `voice_settings` say how they are reached, where that is not by UDP and RTP.
+    """
     async with DemoBbb(members=members, rooms=rooms) as bbb:
+        if voice_settings:
+            server = {"url": bbb.url, "secret": bbb.secret, "mute_keys": "rfc4733"}
+            at = {"voice_host": voice.host, "voice_port": voice.port}
+            demo = {"demo": {**server, **at, **voice_settings}}
+            sections["bbb_servers"] = {**demo, **sections.get("bbb_servers", {})}
         settings = demo_settings(ANYWHERE, ANYWHERE, TOKEN, bbb, voice, **sections)
         async with app.running(settings, pace) as service:
             yield Served(bbb, service)

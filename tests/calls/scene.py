@@ -17,6 +17,7 @@ from dialin.demo.bbb import Members
 from dialin.demo.rooms import DemoRoom
 from dialin.registry import CallState
 from dialin.sip import Listen
+from tests.peers.cell import in_force
 from tests.peers.clips import Clips
 from tests.peers.conference import ScriptedConference, scripted_conference
 from tests.peers.phone import Phone
@@ -27,6 +28,8 @@ PIN = "123456789"
 BRISK = Pace(poll_s=3600, quarantine_s=0.5, conference_answers_within_s=1.5)
 """No room is found by chance: after the first picture, only who asks is told."""
 PATIENCE_S = 10.0
+CONNECTION_ENDS = 2
+"""File descriptors of a connection whose both ends are in this process."""
 ANY_SILENCE = {"conference_timeout_s": 3600}
 """A scripted conference says nothing until it is told to."""
 
@@ -43,7 +46,7 @@ class Scene:
 
     def phone(self, **details: Any) -> Phone:
         """A caller who has not called yet."""
-        phone = Phone(self.served.sip_port("udp"), **details)
+        phone = Phone(self.served.sip_port(in_force().transport), **details)
         self.phones.append(phone)
         return phone
 
@@ -60,6 +63,8 @@ class Scene:
         """
         theirs = sum(phone.file_descriptors for phone in self.phones)
         theirs += self.conference.file_descriptors
+        if in_force().is_stream:
+            theirs += CONNECTION_ENDS  # to the conference, which is kept for the next call
         before = replace(self.before, file_descriptors=self.before.file_descriptors + theirs)
         left = await settled(self.served, before, within_s=PATIENCE_S)
         assert left.within(before), f"{left}, at most {before} expected"
@@ -85,12 +90,20 @@ async def scene(
     clips = Clips(folder / "clips")
     for name, section in {**clips.settings, "media": ANY_SILENCE}.items():
         sections[name] = {**section, **sections.get(name, {})}
+    cell = in_force()
+    sections["sip"] = {**cell.sip, **sections.get("sip", {})}
+    sections["trunks"] = cell.trunks(sections.get("trunks", {}))
     if twin:
         sections["bbb_servers"] = {"twin": twin}
     async with (
         scripted_conference() as conference,
         serving(
-            voice or conference.address, members=members, rooms=rooms, pace=pace, **sections
+            voice or conference.address,
+            members=members,
+            rooms=rooms,
+            pace=pace,
+            voice_settings=None if voice else cell.voice,
+            **sections,
         ) as served,
     ):
         await served.service.rooms.look_again()

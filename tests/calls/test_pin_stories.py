@@ -27,6 +27,7 @@ from tests.peers.clips import frames_of
 from tests.peers.phone import Phone
 from tests.world import serving
 
+EVERY_CELL = True
 UNKNOWN = "777888999"
 LATER = "555666777"
 ASKED = ("welcome", "enter-pin")
@@ -68,6 +69,7 @@ async def create(bbb: DemoBbb, meeting_id: str, voice_bridge: str) -> None:
 # The PIN is found
 
 
+@pytest.mark.diagonal
 async def test_a_known_pin_leads_into_the_room_under_the_masked_name(tmp_path: Path) -> None:
     async with scene(tmp_path) as stage, stage.phone() as phone:
         await in_room(stage, phone)
@@ -335,6 +337,7 @@ async def test_a_conference_that_is_not_there(tmp_path: Path) -> None:
         await stage.is_over(conference_unreachable=1)
 
 
+@pytest.mark.diagonal
 async def test_a_meeting_that_ends(tmp_path: Path) -> None:
     async with scene(tmp_path) as stage, stage.phone() as phone:
         await in_room(stage, phone)

@@ -13,10 +13,12 @@ from dialin.demo.conference import Member
 from dialin.events import Codec
 from dialin.registry import CallState
 from dialin.wire import g711, tone
+from tests.peers.cell import in_force
 from tests.peers.phone import Phone
 from tests.peers.rtp import RtpPeer, tone_frames
 from tests.world import World, whole_service
 
+EVERY_CELL = True
 ROOM, OTHER_ROOM = "123456789", "1234567891"
 ANNA, BEN, CARO = 450, 650, 900
 """Tones in Hz: no harmonic of one is another."""
@@ -33,17 +35,22 @@ CALLERS = {
 
 
 async def test_two_in_one_room_hear_each_other_and_not_the_third() -> None:
-    async with whole_service() as world, AsyncExitStack() as calls:
+    cell = in_force()
+    async with (
+        whole_service(sip=cell.sip, trunks=cell.trunks({})) as world,
+        AsyncExitStack() as calls,
+    ):
         phones = {}
         for hertz, (number, room) in CALLERS.items():
-            phone = Phone(world.sip_port("udp"), number=number)
+            phone = Phone(world.sip_port(cell.transport), number=number)
             phones[hertz] = await calls.enter_async_context(phone)
             await enter(world, phone, room)
             phone.rtp.say(tone_frames(Codec.PCMA, hertz))
             calls.push_async_callback(phone.hang_up)
         await all_in_room(world, len(CALLERS))
-        await seconds_later(phones[CARO].rtp)
-
+        # Whoever comes in is first told who is there, in place of the room's sound.
+        for hertz, others in ((ANNA, {BEN}), (BEN, {ANNA}), (CARO, set())):
+            await it_is_so(phones[hertz].rtp, others)
         assert heard_by(phones[ANNA].rtp) == {BEN}
         assert heard_by(phones[BEN].rtp) == {ANNA}
         assert heard_by(phones[CARO].rtp) == set()
@@ -70,16 +77,27 @@ async def all_in_room(world: World, callers: int) -> None:
     )
 
 
-async def seconds_later(listener: RtpPeer) -> None:
-    """Wait until what was before can no longer be heard in the last second."""
-    so_far = len(listener.received)
-    await listener.until(lambda: len(listener.received) >= so_far + 2 * LISTEN_FRAMES)
+async def it_is_so(listener: RtpPeer, expected: set[int]) -> None:
+    """Wait until these tones, clearly, and no other are what is heard for a second."""
+
+    def is_so() -> bool:
+        levels = levels_at(listener)
+        return all(
+            level > LOUD if hertz in expected else level < FAINT for hertz, level in levels.items()
+        )
+
+    await listener.until(is_so, within_s=20)
+
+
+def levels_at(listener: RtpPeer) -> dict[int, float]:
+    """How loud each tone is in the last second."""
+    samples = g711.alaw_decode(b"".join(listener.audio[-LISTEN_FRAMES:]))
+    return {hertz: math.sqrt(2 * tone.power(samples, hertz)) for hertz in TONES}
 
 
 def heard_by(listener: RtpPeer) -> set[int]:
     """The tones that a caller hears now."""
-    samples = g711.alaw_decode(b"".join(listener.audio[-LISTEN_FRAMES:]))
-    return loud({hertz: math.sqrt(2 * tone.power(samples, hertz)) for hertz in TONES})
+    return loud(levels_at(listener))
 
 
 async def said_and_heard(world: World, member: Member) -> tuple[set[int], set[int]]:

@@ -8,6 +8,7 @@ FreeSWITCH would, is `dialin.demo.conference`.
 from __future__ import annotations
 
 import asyncio
+import secrets
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from typing import TypeVar
@@ -22,6 +23,8 @@ from dialin.wire.dtmf import EventDigits
 from dialin.wire.flow import Flow
 from dialin.wire.message import Request
 from dialin.wire.reason import ByeReason
+from dialin.wire.sdes import Suite
+from tests.peers.cell import in_force
 from tests.peers.rtp import PATIENCE_S, RtpPeer
 
 HOST = "127.0.0.31"
@@ -81,7 +84,8 @@ class ScriptedConference:
     """All of its seats."""
 
     def __init__(self, calls: asyncio.TaskGroup, host: str = HOST) -> None:
-        self.address = Listen("UDP", host, 0)
+        cell = in_force()
+        self.address = Listen(cell.transport.upper(), host, 0, cell.conference_certificate)
         """Where it takes calls."""
         self.refuses_with: int | None = None
         """What callers are told instead of being let in."""
@@ -112,7 +116,16 @@ class ScriptedConference:
         rtp = RtpPeer(self.address.host)
         self._rtp.append(rtp)
         local = sdp.LocalMedia(rtp.host, rtp.port, 1, 1)
-        answer, remote = sdp.answer(sdp.SessionDescription.parse(leg.offer or b""), local, CODECS)
+        answer, remote = sdp.answer(
+            sdp.SessionDescription.parse(leg.offer or b""),
+            local,
+            CODECS,
+            encryption=sdp.Encryption.REQUIRE if in_force().encrypted else sdp.Encryption.OFF,
+            new_key=secrets.token_bytes,
+            suites=[Suite.AES_CM_128_HMAC_SHA1_80],
+        )
+        if remote.srtp:
+            rtp.encrypt(remote.srtp.send_key, remote.srtp.receive_key)
         leg.progress(bytes(answer))
         try:
             await leg.answer(bytes(answer))

@@ -16,6 +16,8 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from itertools import chain, repeat
 
+from pylibsrtp import Policy, Session
+
 from dialin.events import Codec
 from dialin.wire import g711, rtcp, rtp, tone
 from dialin.wire.dtmf import event_packets
@@ -99,6 +101,11 @@ class RtpPeer:
         if self._beat_handle is None:
             self._due = self._loop.time()
             self._beat()
+
+    def encrypt(self, send_key: bytes, receive_key: bytes) -> None:
+        """Say and hear SRTP, by AES_CM_128_HMAC_SHA1_80; keys are those of RFC 4568."""
+        self.seal = Session(Policy(send_key, Policy.SSRC_ANY_OUTBOUND)).protect
+        self.unseal = Session(Policy(receive_key, Policy.SSRC_ANY_INBOUND)).unprotect
 
     def say(self, *frames: Iterable[bytes]) -> None:
         """Say frames from the next beat on, one iterable after the other, in place of others."""
