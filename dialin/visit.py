@@ -257,13 +257,13 @@ class Visit:
     async def _stay(self, seat: Seat) -> None:
         """Join the two legs' audio until the conference is over, or lost."""
         caller = self._visitor.leg
+        self._greet()
         await caller.audio.ignore_tones()
         await self._presence.sit_down(seat.leg, self._room)
         try:
             await self._house.media.bridge(caller.media, seat.leg.media)
             self._record.is_now(CallState.IN_ROOM)
             self._house.pins.got_in(self._visitor.guesser)
-            self._greet()
             await race(self._until_gone(seat.leg), self._until_ended(seat.news), self._settle())
         finally:
             self._presence.get_up()

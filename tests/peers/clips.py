@@ -13,13 +13,17 @@ from pathlib import Path
 from typing import Any
 
 from dialin.events import Codec
-from dialin.sounds import FRAME_BYTES, SPOKEN, PromptId
+from dialin.sounds import FRAME_BYTES, TONE, TONES, PromptId
 
 LANGUAGE = "en"
 SHORTEST_FRAMES = 8
 """Clips differ in length by a frame each, so that none can pass for another."""
 CUT = "…"
 """Stands after a prompt that was not played from its first frame to its last."""
+
+
+KNOWN = tuple(prompt for prompt in PromptId if prompt is not PromptId.MUSIC)
+"""What is recognised. Music is not: it goes on and on between all else."""
 
 
 class Clips:
@@ -29,16 +33,22 @@ class Clips:
         self.folder = folder
         """For the setting `ivr.prompt_folder`."""
         self._length: dict[PromptId, int] = {
-            prompt: SHORTEST_FRAMES + place for place, prompt in enumerate(SPOKEN)
+            prompt: SHORTEST_FRAMES + place for place, prompt in enumerate(KNOWN)
         }
         self._places: dict[bytes, tuple[PromptId, int]] = {}
-        (folder / LANGUAGE).mkdir(parents=True)
+        for place in (LANGUAGE, TONE):
+            (folder / place).mkdir(parents=True)
         for prompt, length in self._length.items():
             frames = frames_of(str(prompt), length)
-            self._places |= {frame: (prompt, place) for place, frame in enumerate(frames)}
-            for codec in Codec:
-                clip = folder / LANGUAGE / f"{prompt}.{codec.lower()}"
-                clip.write_bytes(b"".join(frames))
+            self._places |= {frame: (prompt, nth) for nth, frame in enumerate(frames)}
+            self._write(prompt, frames)
+        self._music = frames_of(PromptId.MUSIC, SHORTEST_FRAMES)
+        self._write(PromptId.MUSIC, self._music)
+
+    def _write(self, prompt: PromptId, frames: list[bytes]) -> None:
+        place = TONE if prompt in TONES else LANGUAGE
+        for codec in Codec:
+            (self.folder / place / f"{prompt}.{codec.lower()}").write_bytes(b"".join(frames))
 
     @property
     def settings(self) -> dict[str, Any]:
@@ -65,6 +75,10 @@ class Clips:
             str(prompt) if places == list(range(self._length[prompt])) else f"{prompt}{CUT}"
             for prompt, places in runs
         ]
+
+    def plays_music(self, payloads: Iterable[bytes]) -> bool:
+        """Whether the music was heard, from its end on into its beginning."""
+        return b"".join(self._music[-1:] + self._music) in b"".join(payloads)
 
 
 def frames_of(name: str, count: int) -> list[bytes]:
