@@ -5,11 +5,11 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib.metadata import version
 
 from dialin import selftest
-from dialin.app.site import KnownRooms, SelfTestTally, make_numbers
+from dialin.app.site import KnownRooms, SelfTestTally, make_facts, make_numbers
 from dialin.links import LinkKey
 from dialin.registration import Standing
 from dialin.registry import CallSnapshot, Registry
@@ -29,7 +29,9 @@ from dialin.web.api import (
     state_operations,
 )
 from dialin.web.api.state import ServerShown, TrunkShown, written
+from dialin.web.console import Console
 from dialin.web.metrics import Metrics
+from dialin.web.pages import Pages
 
 
 def make_tokens(settings: Settings) -> Tokens:
@@ -60,13 +62,20 @@ class Told:
     tested: SelfTestTally
 
 
-def make_operations(settings: Settings, told: Told) -> Sequence[Operation]:
+def make_operations(settings: Settings, told: Told, state: StateDesk) -> Sequence[Operation]:
     """Everything that can be asked."""
     return (
         *call_operations(told.registry),
         *room_operations(make_rooms_desk(settings, told)),
-        *state_operations(make_state_desk(settings, told)),
+        *state_operations(state),
     )
+
+
+def make_console(settings: Settings, told: Told, state: StateDesk, tokens: Tokens) -> Console:
+    """The operators' pages. On a listener of their own they stand below no path of the world's."""
+    facts = make_facts(settings)
+    own = facts if settings.web.public_port is None else replace(facts, root="")
+    return Console(Pages(own), tokens, state, told.registry)
 
 
 def make_rooms_desk(settings: Settings, told: Told) -> RoomsDesk:
@@ -96,6 +105,7 @@ def make_state_desk(settings: Settings, told: Told) -> StateDesk:
         servers=lambda: servers_shown(settings, told),
         recent_ends=lambda: told.registry.recent_ends,
         selftest=lambda: (last.last.at, last.last.ok) if last.last else None,
+        wrong_pins=told.metrics.wrong_pins_last_hour,
         drain=told.registry.drain,
     )
 

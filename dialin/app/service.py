@@ -17,7 +17,7 @@ import aiohttp
 
 from dialin import selftest
 from dialin.app import parts
-from dialin.app.api import Told, make_operations, make_tokens
+from dialin.app.api import Told, make_console, make_operations, make_state_desk, make_tokens
 from dialin.app.door import FrontDoor
 from dialin.app.pins import opened_pins
 from dialin.app.site import (
@@ -146,12 +146,14 @@ async def running(settings: Settings, pace: Pace = Pace()) -> AsyncIterator[Serv
             condition=lambda: condition_of(ready(), rooms, tested.last),
         )
         is_one_listener = settings.web.public_port is None
+        tokens, state = make_tokens(settings), make_state_desk(settings, told)
         web = build_app(
             registry=registry,
             rooms=rooms,
             ready=ready,
-            tokens=make_tokens(settings),
-            operations=make_operations(settings, told),
+            tokens=tokens,
+            operations=make_operations(settings, told, state),
+            console=make_console(settings, told, state, tokens) if tokens.exist else None,
             metrics=metrics,
             site=site if is_one_listener else None,
             hooks=webhooks.receiver if is_one_listener else None,

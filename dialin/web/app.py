@@ -20,9 +20,11 @@ from dialin.web.api import (
     guard,
     openapi_page,
 )
+from dialin.web.console import Console
 from dialin.web.health import Readiness, Servers, healthz, readyz
 from dialin.web.hooks import HookReceiver
 from dialin.web.metrics import Metrics, metrics_page
+from dialin.web.pages import add_static_files
 from dialin.web.problem import add_security_headers, errors_as_problems, tell_errors
 from dialin.web.site import Site
 
@@ -37,6 +39,7 @@ def build_app(
     ready: Callable[[], Readiness],
     tokens: Tokens,
     operations: Sequence[Operation],
+    console: Console | None = None,
     metrics: Metrics,
     site: Site | None = None,
     hooks: HookReceiver | None = None,
@@ -60,6 +63,10 @@ def build_app(
     app.router.add_get("/metrics", metrics_page(metrics))
     if tokens.exist:
         add_operations(app, operations)
+        if console:
+            console.add_to(app)
+            if site is None:
+                add_static_files(app)
         app.router.add_get("/api/openapi.json", openapi_page(operations, metrics.version))
     metrics.watch_calls(registry, rooms)
     if site:

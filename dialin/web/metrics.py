@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import cast
@@ -32,6 +33,10 @@ from dialin.web.health import Servers
 
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 LAG_EVERY_S = 1.0
+HOUR_S = 3600.0
+WRONG_PINS = frozenset({"unknown", "too-many-guesses"})
+"""What the metrics call a PIN that leads nowhere."""
+WRONG_PINS_KEPT = 10_000
 
 STAGE_BUCKETS = (1, 2, 5, 10, 20, 30, 60, 120, 300, 900, 1800, 3600, 7200, 14400)
 SELFTEST_BUCKETS = (1, 2, 3, 5, 8, 13, 20, 30, 60)
@@ -50,6 +55,7 @@ class Metrics:
         """Where they stand; nothing else is in it."""
         self._trunks = tuple(trunks)
         self._invited_at: dict[str, datetime] = {}
+        self._wrong_pins_at: deque[float] = deque(maxlen=WRONG_PINS_KEPT)
         Gauge(
             "dialin_build_info", "1, with the version.", ["version"], registry=self.registry
         ).labels(version).set(1)
@@ -105,6 +111,13 @@ class Metrics:
         self._invites.labels(trunk).set_to_current_time()
         self._invited_at[trunk] = datetime.now(UTC)
 
+    def wrong_pins_last_hour(self) -> int:
+        """How many wrong PINs were keyed in the last hour, over all trunks."""
+        an_hour_ago = time.monotonic() - HOUR_S
+        while self._wrong_pins_at and self._wrong_pins_at[0] < an_hour_ago:
+            self._wrong_pins_at.popleft()
+        return len(self._wrong_pins_at)
+
     def last_invite_at(self, trunk: str) -> datetime | None:
         """When a trunk last sent a call; None for not since the start."""
         return self._invited_at.get(trunk)
@@ -120,6 +133,8 @@ class Metrics:
     def pin_keyed(self, result: str) -> None:
         """A PIN was looked up; `result` is a word of the program, such as found."""
         self._pins.labels(result).inc()
+        if result in WRONG_PINS:
+            self._wrong_pins_at.append(time.monotonic())
 
     def store_failed(self, cause: str) -> None:
         """The store could not be used; `cause` is kebab-case."""

@@ -103,6 +103,12 @@ def allow_scripts(request: web.Request, facts: PageFacts) -> None:
     }
 
 
+def add_static_files(app: web.Application) -> None:
+    """Let an application give what all pages load."""
+    for name in STATIC:
+        app.router.add_get(f"/static/{name}", static_file(name))
+
+
 def static_file(name: str) -> Handler:
     """One of our static files, read once."""
     body = files("dialin.web").joinpath("static", name).read_bytes()

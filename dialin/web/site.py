@@ -10,7 +10,7 @@ from aiohttp import web
 from dialin.web.facts import PageFacts
 from dialin.web.gate import Gate
 from dialin.web.live import Listeners, LivePages
-from dialin.web.pages import STATIC, Pages, static_file
+from dialin.web.pages import Pages, add_static_files
 from dialin.web.public_page import public_page
 from dialin.web.room_page import RoomPages
 from dialin.web.room_view import Conditions, LiveCalls, RoomFinder
@@ -41,8 +41,7 @@ class Site:
         rooms, router = self._rooms, app.router
         live = LivePages(rooms, self._listeners)
         router.add_get("/", public_page(self._pages, self._condition))
-        for name in STATIC:
-            router.add_get(f"/static/{name}", static_file(name))
+        add_static_files(app)
         router.add_get(ROOM, rooms.page)
         router.add_get(f"{ROOM}/sheet", rooms.sheet)
         router.add_get(f"{ROOM}/invite.txt", rooms.text)

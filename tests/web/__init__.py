@@ -12,6 +12,7 @@ from dialin.registry import CallSnapshot, CallState, Order
 from dialin.rooms import ServerHealth
 from dialin.web import Metrics, Readiness, build_app
 from dialin.web.api import Operation, Token, Tokens, call_operations
+from dialin.web.console import Console
 
 TOKEN = "t0ken-canary-Xq7Lw2Vb9Zr4"
 EVERYTHING = Token("web", TOKEN)
@@ -70,6 +71,7 @@ def app_with(
     tokens: tuple[Token, ...] = (EVERYTHING,),
     operations: tuple[Operation, ...] | None = None,
     per_minute: int = 1000,
+    console: Console | None = None,
     metrics: Metrics | None = None,
 ) -> web.Application:
     """The pages, with stand-ins where nothing is given."""
@@ -79,5 +81,6 @@ def app_with(
         ready=lambda: readiness or Readiness(accepting=True),
         tokens=Tokens(tokens, per_minute=per_minute),
         operations=call_operations(calls or Calls()) if operations is None else operations,
+        console=console,
         metrics=metrics or Metrics(version="1.2.3", trunks=["lab"]),
     )

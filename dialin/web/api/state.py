@@ -78,6 +78,8 @@ class ServiceShown(Shape):
     max_calls: int
     recent_ends: list[EndShown]
     """The newest first; nothing about a person."""
+    wrong_pins_last_hour: int
+    """Over all trunks."""
     selftest_at: str | None
     """When the service last called itself; null for never."""
     selftest_ok: bool | None
@@ -97,6 +99,8 @@ class StateDesk:
     recent_ends: Callable[[], Sequence[Ended]]
     selftest: Callable[[], tuple[datetime, bool] | None]
     """When the last self-test was, and whether it got through; None for none."""
+    wrong_pins: Callable[[], int]
+    """In the last hour."""
     drain: Callable[[], None]
     """Takes no new calls from now on."""
 
@@ -111,6 +115,7 @@ class StateDesk:
             calls={state.value: states[state] for state in CallState},
             max_calls=self.max_calls(),
             recent_ends=[end_shown(end) for end in self.recent_ends()],
+            wrong_pins_last_hour=self.wrong_pins(),
             selftest_at=written(tested[0]) if tested else None,
             selftest_ok=tested[1] if tested else None,
         )

@@ -81,14 +81,15 @@ class Tokens:
         """Let a request in. Raises HTTPUnauthorized or HTTPTooManyRequests."""
         token = self.holder(request.headers.get(hdrs.AUTHORIZATION, ""))
         if token is None:
-            raise self._refusal(request.remote or NOBODY)
+            raise self.refusal(request)
         if wait_s := self._used.wait_s(token.name):
             raise web.HTTPTooManyRequests(headers={hdrs.RETRY_AFTER: str(wait_s)})
         self._used.use(token.name)
         return token
 
-    def _refusal(self, address: str) -> web.HTTPException:
-        """What a wrong token gets. A right one is never held up by others of its address."""
+    def refusal(self, request: web.Request) -> web.HTTPException:
+        """What a wrong token gets; counts it. A right one is never held up by others' mistakes."""
+        address = request.remote or NOBODY
         if wait_s := self._wrong.wait_s(address):
             return web.HTTPTooManyRequests(headers={hdrs.RETRY_AFTER: str(wait_s)})
         self._wrong.use(address)

@@ -55,7 +55,7 @@ const show = (name, html) => {
 const follow = (address) => {
   const live = document.getElementById("live");
   const stream = new EventSource(address);
-  for (const name of ["service", "join", "count", "callers", "invite"]) {
+  for (const name of (body.dataset.parts ?? "service join count callers invite").split(" ")) {
     stream.addEventListener(name, (event) => show(name, event.data));
   }
   stream.addEventListener("open", () => {

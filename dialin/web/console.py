@@ -1,0 +1,269 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""`/console`: how everything does, for operators, and what they can do about it.
+
+One shows a token of the API and gets a session. Everything that is shown comes from the API's own
+shapes, so it holds no phone number; what changes by itself comes as server-sent events, and without
+scripts by loading the page again.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+from aiohttp import hdrs, web
+from markupsafe import Markup
+
+from dialin.registry import CallSnapshot, CallState, HangUp
+from dialin.web.api.state import StateDesk
+from dialin.web.api.tokens import Scope, Tokens
+from dialin.web.console_sessions import IDLE_S, Session, Sessions
+from dialin.web.live import HEARTBEAT_S, LOOK_EVERY_S, PACE_S, RETRY_S, WRITE_WITHIN_S, event
+from dialin.web.meeting_name import shown_name
+from dialin.web.pages import Pages
+from dialin.web.room_view import ORDERS, LiveCalls
+from dialin.web.sparkline import HEIGHT, WIDTH, points
+
+COOKIE = "dialin_console"
+HOME = "/console"
+PARTS = ("now", "trunks", "servers", "queue", "calls", "ends")
+"""What of the page changes by itself; each has a template and an element of that name."""
+MOST_LISTENERS = 20
+ENDS_SHOWN = 20
+JITTER_TOP_MS = 30.0
+LOSS_TOP = 10.0
+"""What the small lines have at their top if nothing is higher: milliseconds, packets in 5 s."""
+
+
+@dataclass(frozen=True, slots=True)
+class CallRow:
+    """A call as the console shows it."""
+
+    call: CallSnapshot
+    room: str
+    """The meeting id, fit to be shown."""
+    jitter: str
+    """Points of a line."""
+    lost: str
+    """Points of a line."""
+
+
+class Console:
+    """All that stands below `/console`."""
+
+    def __init__(
+        self,
+        pages: Pages,
+        tokens: Tokens,
+        desk: StateDesk,
+        calls: LiveCalls,
+        sessions: Sessions | None = None,
+    ) -> None:
+        self._pages = pages
+        self._tokens = tokens
+        self._desk = desk
+        self._calls = calls
+        self._sessions = sessions or Sessions()
+        self._listeners = 0
+        self._is_closed = False
+
+    def add_to(self, app: web.Application) -> None:
+        """Let an application answer for the console."""
+        router = app.router
+        router.add_get(HOME, self.page)
+        router.add_post(f"{HOME}/login", self.log_in)
+        router.add_post(f"{HOME}/logout", self.log_out)
+        router.add_get(f"{HOME}/events", self.events)
+        router.add_post(f"{HOME}/drain", self.drain)
+        router.add_post(f"{HOME}/calls/{{call_id}}/{{action}}", self.act)
+        app.on_shutdown.append(self._close)
+
+    async def page(self, request: web.Request) -> web.Response:
+        """`/console`: the page, or what asks for a token."""
+        session = self._session(request)
+        if session is None:
+            return self._pages.page(
+                request, "console_login.html", is_wrong="wrong" in request.query
+            )
+        parts = self._parts(request, session)
+        return self._pages.page(
+            request,
+            "console.html",
+            parts={name: Markup(html) for name, html in parts.items()},  # noqa: S704 - ours, escaped
+            names=" ".join(PARTS),
+            events=f"{self._pages.facts.prefix}{HOME}/events",
+            form_token=session.form_token,
+            may_drain=session.may(Scope.ADMIN),
+            accepting=self._desk.accepting(),
+        )
+
+    async def log_in(self, request: web.Request) -> web.Response:
+        """`POST /console/login`: a token for a session. Raises HTTPTooManyRequests."""
+        if not is_same_site(request):
+            raise web.HTTPForbidden
+        given = (await request.post()).get("token", "")
+        token = self._tokens.holder(f"Bearer {given}") if isinstance(given, str) else None
+        if token is None or Scope.ADMIN not in token.scopes:
+            with suppress(web.HTTPUnauthorized):  # said by the page
+                raise self._tokens.refusal(request)
+            raise web.HTTPSeeOther(f"{self._pages.facts.prefix}{HOME}?wrong")
+        answer = web.HTTPSeeOther(f"{self._pages.facts.prefix}{HOME}")
+        answer.set_cookie(
+            COOKIE,
+            self._sessions.begin(token),
+            max_age=int(IDLE_S),
+            path=f"{self._pages.facts.prefix}{HOME}",
+            httponly=True,
+            samesite="Strict",
+            secure=request.secure or self._pages.facts.root.startswith("https:"),
+        )
+        raise answer
+
+    async def log_out(self, request: web.Request) -> web.Response:
+        """`POST /console/logout`."""
+        await self._checked(request)
+        self._sessions.end(request.cookies.get(COOKIE, ""))
+        answer = web.HTTPSeeOther(f"{self._pages.facts.prefix}{HOME}")
+        answer.del_cookie(COOKIE, path=f"{self._pages.facts.prefix}{HOME}")
+        raise answer
+
+    async def drain(self, request: web.Request) -> web.Response:
+        """`POST /console/drain`: take no new calls."""
+        session = await self._checked(request)
+        if not session.may(Scope.ADMIN):
+            raise web.HTTPForbidden
+        self._desk.drain()
+        raise web.HTTPSeeOther(f"{self._pages.facts.prefix}{HOME}")
+
+    async def act(self, request: web.Request) -> web.Response:
+        """`POST /console/calls/{call_id}/{action}`: an order to one call."""
+        session = await self._checked(request)
+        order = ORDERS.get(request.match_info["action"])
+        if not session.may(Scope.CALLS):
+            raise web.HTTPForbidden
+        if order is None:
+            raise web.HTTPNotFound
+        self._calls.give(request.match_info["call_id"], order)  # one that has ended shows as such
+        raise web.HTTPSeeOther(f"{self._pages.facts.prefix}{HOME}")
+
+    async def events(self, request: web.Request) -> web.StreamResponse:
+        """`/console/events`: all that changes, until the reader goes or the session ends."""
+        session = self._session(request)
+        if session is None:
+            raise web.HTTPForbidden
+        if self._listeners >= MOST_LISTENERS or self._is_closed:
+            raise web.HTTPServiceUnavailable(headers={hdrs.RETRY_AFTER: "60"})
+        response = web.StreamResponse(
+            headers={
+                hdrs.CONTENT_TYPE: "text/event-stream; charset=utf-8",
+                "X-Accel-Buffering": "no",  # nginx would keep it to itself
+            }
+        )
+        self._listeners += 1
+        try:
+            await response.prepare(request)
+            with suppress(ConnectionError, TimeoutError):
+                await self._tell(request, response, session)
+        finally:
+            self._listeners -= 1
+        return response
+
+    async def _tell(
+        self, request: web.Request, response: web.StreamResponse, session: Session
+    ) -> None:
+        loop = asyncio.get_running_loop()
+        sent: dict[str, str] = {}
+        await _write(response, f"retry: {RETRY_S * 1000}\n\n")
+        beat_at = loop.time() + HEARTBEAT_S
+        cookie = request.cookies.get(COOKIE, "")
+        while not self._is_closed and self._sessions.find(cookie) is session:
+            version = self._calls.version
+            for name, html in self._parts(request, session).items():
+                if sent.get(name) != html:
+                    await _write(response, event(name, html))
+                    sent[name] = html
+                    beat_at = loop.time() + HEARTBEAT_S
+            if loop.time() >= beat_at:
+                await _write(response, ":\n\n")
+                beat_at = loop.time() + HEARTBEAT_S
+            await asyncio.sleep(PACE_S)
+            with suppress(TimeoutError):
+                async with asyncio.timeout(LOOK_EVERY_S):
+                    await self._calls.changed(version)
+        if not self._is_closed:
+            await _write(response, event("end", ""))
+
+    def _parts(self, request: web.Request, session: Session) -> dict[str, str]:
+        """Each part of the page, as HTML."""
+        who = self._pages.reader(request)
+        values = self._values(session)
+        return {name: self._pages.fragment(f"console_{name}.html", who, **values) for name in PARTS}
+
+    def _values(self, session: Session) -> Mapping[str, object]:
+        service, calls = self._desk.service(), self._calls.snapshots()
+        return {
+            "service": service,
+            "calls_up": sum(service.calls.values()),
+            "trunks": self._desk.trunks(),
+            "servers": self._desk.servers(),
+            "queue": rows(call for call in calls if call.state is CallState.WAITING),
+            "calls": rows(call for call in calls if call.state is not CallState.WAITING),
+            "ends": service.recent_ends[:ENDS_SHOWN],
+            "may_act": session.may(Scope.CALLS),
+            "form_token": session.form_token,
+            "width": WIDTH,
+            "height": HEIGHT,
+            "seconds_since": seconds_since,
+            "hang_up": next(name for name, order in ORDERS.items() if order == HangUp()),
+        }
+
+    def _session(self, request: web.Request) -> Session | None:
+        return self._sessions.find(request.cookies.get(COOKIE, ""))
+
+    async def _checked(self, request: web.Request) -> Session:
+        """The session of a form that came from its own page. Raises HTTPForbidden."""
+        session = self._session(request)
+        token = (await request.post()).get("form_token", "")
+        is_ours = is_same_site(request) and isinstance(token, str)
+        if session is None or not (is_ours and session.is_form_token(str(token))):
+            raise web.HTTPForbidden
+        return session
+
+    async def _close(self, _app: web.Application) -> None:
+        """Signal of aiohttp's: the streams end soon."""
+        self._is_closed = True
+
+
+def is_same_site(request: web.Request) -> bool:
+    """Whether a form is one of ours, by the word of browsers that say so (Fetch Metadata)."""
+    return request.headers.get("Sec-Fetch-Site", "same-origin") in ("same-origin", "none")
+
+
+def rows(calls: Iterable[CallSnapshot]) -> Sequence[CallRow]:
+    """Calls with their small lines."""
+    return [row(call) for call in calls]
+
+
+def row(call: CallSnapshot) -> CallRow:
+    """A call with its small lines."""
+    jitter = [figure for figure, _ in call.recent_quality]
+    lost = [float(count) for _, count in call.recent_quality]
+    return CallRow(
+        call,
+        room=shown_name(call.room or ""),
+        jitter=points(jitter, JITTER_TOP_MS),
+        lost=points(lost, LOSS_TOP),
+    )
+
+
+def seconds_since(text: str) -> float:
+    """How long a time of the API is past."""
+    return max(0.0, (datetime.now(UTC) - datetime.fromisoformat(text)).total_seconds())
+
+
+async def _write(response: web.StreamResponse, text: str) -> None:
+    async with asyncio.timeout(WRITE_WITHIN_S):
+        await response.write(text.encode())
