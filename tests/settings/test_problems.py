@@ -62,7 +62,7 @@ def test_a_section_that_is_no_table_is_explained_by_what_it_is_for() -> None:
     (problem,) = problems({"pin": 4}, {})
 
     assert problem.setting == "pin"
-    assert "How a PIN is keyed." in problem.remedy
+    assert "How a PIN is keyed" in problem.remedy
 
 
 def test_a_check_across_sections_names_the_setting_to_change() -> None:
