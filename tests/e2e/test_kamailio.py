@@ -319,7 +319,7 @@ async def test_a_connection_that_is_reset_ends_no_call_and_bye_takes_the_next_on
             world.conference.end(ROOM)
         await world.until(lambda: not world.service.registry.snapshots(), within_s=20)
         await phone.tells("CALL_CLOSED")
-        end = "left-room" if hangs_up == "caller" else "meeting-ended"
+        end = "left-room" if hangs_up == "caller" else "removed-by-host"
         assert await world.ends() == {f"success/{end}": 1}
     assert never_more_than_one_a_second(provider)
     print(f"registered again {took_s:.1f} s after the reset over {transport}")  # noqa: T201
