@@ -10,8 +10,10 @@ from typing import Any
 from dialin.demo.bbb import DemoBbb
 from dialin.demo.rooms import DemoRoom
 from dialin.registry import CallState
+from dialin.store import FILE_NAME, opened_store
 from tests.calls.scene import PIN, Scene, polling, scene
 from tests.calls.test_pin_stories import ASKED, asked_for_pin
+from tests.calls.test_privacy import CANARIES, dialling, found_in, needs_canary, plant
 from tests.peers.phone import Phone
 
 SEMINAR = "seminar"
@@ -114,3 +116,34 @@ async def test_who_has_guessed_too_often_is_not_let_in_by_the_right_pin(tmp_path
         page = (await stage.served.page("/metrics")).decode()
     assert 'dialin_pin_attempts_total{result="locked"} 1.0' in page
     assert "dialin_pin_risk_24h " in page
+
+
+def is_heard(stage: Scene) -> bool:
+    """Whether the one caller's microphone is open."""
+    (call,) = stage.served.service.registry.snapshots()
+    return not call.muted
+
+
+@needs_canary
+async def test_the_store_knows_what_callers_agreed_to_and_not_who_they_are(tmp_path: Path) -> None:
+    seminar = DemoRoom(SEMINAR, "Seminar", "543216789", running=True, recording=True)
+    privacy = {"require_consent": True}
+    async with stage_with_store(tmp_path, rooms=[seminar], privacy=privacy) as stage:
+        pin = await issue_pin(stage)
+        for canary in CANARIES[:3]:
+            async with dialling(stage, canary) as phone:
+                await asked_for_pin(stage, phone)
+                await phone.key("22222#")
+                await phone.key(f"{pin}#")
+                await stage.is_in(CallState.IN_ROOM)
+                await phone.key("1")
+                await stage.served.until(lambda: is_heard(stage))
+                await phone.hang_up()
+            await stage.served.until(lambda: len(stage.served.service.registry) == 0)
+    state = tmp_path / "state"
+    async with opened_store(state / FILE_NAME, consent_days=1) as store:
+        consents = await store.consents()
+    assert [(one.meeting_id, one.consented) for one in consents] == [(SEMINAR, True)] * 3
+    assert found_in(state) == []
+    plant(CANARIES[0].number, state / FILE_NAME)
+    assert found_in(state)
