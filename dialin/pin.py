@@ -191,6 +191,10 @@ class PinDesk:
         """This caller is in a room, and so no guesser for a day."""
         self._budgets.got_in(guesser, _now())
 
+    def keeps_waiting(self, guesser: Guesser) -> bool:
+        """Whether this one waits for a turn, for minutes perhaps, before a PIN is looked at."""
+        return self._budgets.is_slow_for(guesser, _now())
+
     async def find(self, pin: str, attempts: Attempts, guesser: Guesser) -> Outcome:
         """What a keyed PIN means. CALLER-CONTROLLED.
 

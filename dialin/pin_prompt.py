@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 from dataclasses import replace
+from typing import NoReturn
 
 from dialin.events import AMBIGUOUS_PIN, DIRECTORY_DOWN, NO_PIN, WRONG_PIN, CallError
 from dialin.house import House
@@ -22,6 +23,7 @@ from dialin.pin import (
     TooManyGuesses,
     UnknownPin,
 )
+from dialin.race import race
 from dialin.rooms import Room
 from dialin.sounds import PromptId
 from dialin.visitor import Visitor
@@ -85,7 +87,7 @@ class PinPrompt:
         loop = asyncio.get_running_loop()
         give_up_at = loop.time() + self._policy.wait_for_directory_s
         while True:
-            outcome = await self._house.pins.find(pin, self._attempts, self._visitor.guesser)
+            outcome = await self._looked_up(pin)
             self._house.tally.pin_keyed(WORDS[type(outcome)])
             match outcome:
                 case Found(room):
@@ -100,6 +102,18 @@ class PinPrompt:
                     await self._line.say(PromptId.UNREACHABLE)
             if loop.time() >= give_up_at:
                 raise CallError(DIRECTORY_DOWN)
+
+    async def _looked_up(self, pin: str) -> Outcome:
+        """What a PIN means; who has to wait for their turn hears music."""
+        pins, guesser = self._house.pins, self._visitor.guesser
+        finding = pins.find(pin, self._attempts, guesser)
+        if self._policy.has_music and pins.keeps_waiting(guesser):
+            return await race(finding, self._music())
+        return await finding
+
+    async def _music(self) -> NoReturn:
+        while True:
+            await self._line.play_on(PromptId.MUSIC)
 
     def _neighbour(self, keyed: str, room: Room | None) -> Room | None:
         """The breakout room of this number, or the main room, for who is in one of them."""

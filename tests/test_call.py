@@ -112,6 +112,22 @@ async def test_two_wrong_pins_and_the_right_one() -> None:
         assert scene.media.heard == ["not-found", "try-again"] * 2 + ["joining"]
 
 
+async def test_who_waits_for_their_turn_to_be_looked_up_hears_music() -> None:
+    turn = asyncio.Event()
+
+    async def find() -> Outcome:
+        await turn.wait()
+        return Found(ROOM)
+
+    async with call(lambda pin, attempts: find()) as scene:
+        scene.desk.is_slow = True
+        scene.media.keys("123456789#")
+        await scene.until(lambda: scene.media.plays_on == "music")
+        turn.set()
+        await scene.in_room()
+        assert not scene.media.plays_on
+
+
 async def test_the_third_wrong_pin_ends_the_call() -> None:
     async with call() as scene:
         scene.media.keys("111111#222222#333333#444444#")

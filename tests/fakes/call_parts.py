@@ -251,12 +251,16 @@ class FakeDesk:
         self._answers = answers
         self.asked: list[str] = []
         self.have_got_in: list[Guesser] = []
+        self.is_slow = False
 
     def guesser(self, trunk: str, caller: Caller) -> Guesser:
         return Guesser(trunk, "them")
 
     def got_in(self, guesser: Guesser) -> None:
         self.have_got_in.append(guesser)
+
+    def keeps_waiting(self, guesser: Guesser) -> bool:
+        return self.is_slow
 
     async def find(self, pin: str, attempts: Attempts, guesser: Guesser) -> Outcome:
         self.asked.append(pin)

@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any, cast
@@ -43,7 +43,7 @@ POLICY = CallPolicy(
     wait_for_directory_s=30,
     remind_every_s=45,
 )
-Answers = Callable[[str, Attempts], Outcome]
+Answers = Callable[[str, Attempts], Awaitable[Outcome] | Outcome]
 
 
 def by_table(table: Mapping[str, Outcome]) -> Answers:
