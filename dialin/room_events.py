@@ -12,8 +12,8 @@ Where the events come from is left to `web.hooks`, what they do to the picture o
 from __future__ import annotations
 
 import asyncio
-from collections import deque
-from collections.abc import Iterator, Mapping, Sequence
+from collections import OrderedDict, defaultdict, deque
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 
@@ -22,8 +22,10 @@ from dialin.wire.bbbxml import Meeting
 
 EVENTS_KEPT = 32
 """For one caller who does not look; the oldest are lost first."""
-UNKNOWN_KEPT = 128
-"""In one meeting, of phones that nobody has named yet."""
+UNKNOWN_KEPT = 8
+"""Of one phone that nobody has named yet."""
+UNKNOWN_USERS_KEPT = 2048
+"""Such phones in one meeting."""
 TOLD_KEPT = 4096
 """Meetings of one server; more than one server has in a day or two."""
 WEB_USER = "w_"
@@ -76,12 +78,12 @@ class RoomEvents:
         key = server, meeting_id
         listener = _Listener(label)
         listeners = self._listeners.setdefault(key, _Listeners())
-        listeners.all.append(listener)
+        listeners.add(listener)
         try:
             yield listener.queue
         finally:
-            listeners.all.remove(listener)
-            if not listeners.all:
+            listeners.remove(listener)
+            if not listeners:
                 del self._listeners[key]
 
     # What is learnt
@@ -104,7 +106,7 @@ class RoomEvents:
             listeners = self._listeners.get((server, meeting.meeting_id))
             if listeners:
                 listeners.identify(
-                    [(one.full_name, phone_id(one.user_id)) for one in meeting.attendees]
+                    (one.full_name, phone_id(one.user_id)) for one in meeting.attendees
                 )
 
     # Whether webhooks work
@@ -189,53 +191,72 @@ class _Listener:
 
 
 class _Listeners:
-    """All callers of one meeting."""
+    """All callers of one meeting; there may be a thousand, so nothing looks at each of them."""
 
     def __init__(self) -> None:
-        self.all: list[_Listener] = []
-        self._unknown: deque[HookEvent] = deque(maxlen=UNKNOWN_KEPT)
+        self._by_label: defaultdict[str, list[_Listener]] = defaultdict(list)
+        self._by_user_id: dict[str, _Listener] = {}
+        self._unknown: OrderedDict[str, deque[HookEvent]] = OrderedDict()
+        """What has happened to phones that nobody has named yet, by their ids."""
+
+    def __bool__(self) -> bool:
+        return bool(self._by_label)
+
+    def add(self, listener: _Listener) -> None:
+        self._by_label[listener.label].append(listener)
+
+    def remove(self, listener: _Listener) -> None:
+        namesakes = self._by_label[listener.label]
+        namesakes.remove(listener)
+        if not namesakes:
+            del self._by_label[listener.label]
+        if self._by_user_id.get(listener.user_id) is listener:
+            del self._by_user_id[listener.user_id]
 
     def take(self, event: HookEvent) -> bool:
         """Bring an event to whom it concerns; whether that may be one who is not known yet."""
         if event.kind in _OF_ALL:
-            for listener in self.all:
-                listener.take(event)
+            for namesakes in self._by_label.values():
+                for listener in namesakes:
+                    listener.take(event)
             return False
         if event.kind not in _OF_ONE or not event.user_id or event.user_id.startswith(WEB_USER):
             return False
         if event.kind is HookKind.USER_JOINED:
-            self._recognise(event)
-        return not self._take_for_one(event) and any(not one.user_id for one in self.all)
+            self._recognise(event.user_name, event.user_id, is_sure=False)
+        if known := self._by_user_id.get(event.user_id):
+            known.take(event)
+            return False
+        self._keep(event)
+        return any(not one.user_id for namesakes in self._by_label.values() for one in namesakes)
 
-    def identify(self, attendees: Sequence[tuple[str, str]]) -> None:
+    def identify(self, attendees: Iterable[tuple[str, str]]) -> None:
         """Learn ids from a list of names and ids; two of one name are nobody's to choose from."""
-        phones = [(name, user) for name, user in attendees if not user.startswith(WEB_USER)]
-        for listener in self.all:
-            found = [user for name, user in phones if name == listener.label]
-            if len(found) == 1:
-                self._name(listener, found[0])
+        found: dict[str, str] = {}
+        for name, user_id in attendees:
+            if name in self._by_label and not user_id.startswith(WEB_USER):
+                found[name] = "" if name in found else user_id
+        for name, user_id in found.items():
+            self._recognise(name, user_id, is_sure=True)
 
-    def _recognise(self, joined: HookEvent) -> None:
-        for listener in self.all:
-            if listener.label == joined.user_name and not listener.user_id:
-                self._name(listener, joined.user_id)
-
-    def _name(self, listener: _Listener, user_id: str) -> None:
-        if listener.user_id == user_id:
+    def _recognise(self, label: str, user_id: str, *, is_sure: bool) -> None:
+        """Give the one caller with this label an id; a surer one comes in place of another."""
+        namesakes = self._by_label.get(label, ())
+        if len(namesakes) != 1 or not user_id:
             return
+        (listener,) = namesakes
+        if listener.user_id == user_id or (listener.user_id and not is_sure):
+            return
+        self._by_user_id.pop(listener.user_id, None)
         listener.user_id = user_id
-        for event in self._unknown:
-            if event.user_id == user_id:
-                listener.take(event)
-
-    def _take_for_one(self, event: HookEvent) -> bool:
-        """Whether it concerns somebody who is known."""
-        concerned = [one for one in self.all if one.user_id == event.user_id]
-        for listener in concerned:
+        self._by_user_id[user_id] = listener
+        for event in self._unknown.pop(user_id, ()):
             listener.take(event)
-        if not concerned:
-            self._unknown.append(event)
-        return bool(concerned)
+
+    def _keep(self, event: HookEvent) -> None:
+        self._unknown.setdefault(event.user_id, deque(maxlen=UNKNOWN_KEPT)).append(event)
+        if len(self._unknown) > UNKNOWN_USERS_KEPT:
+            self._unknown.popitem(last=False)
 
 
 def phone_id(user_id: str) -> str:

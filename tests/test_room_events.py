@@ -4,11 +4,20 @@
 from __future__ import annotations
 
 import asyncio
+from contextlib import ExitStack
 from typing import Any
 
 import pytest
 
-from dialin.room_events import EVENTS_KEPT, TOLD_KEPT, RoomEvent, RoomEvents, phone_id
+from dialin.room_events import (
+    EVENTS_KEPT,
+    TOLD_KEPT,
+    UNKNOWN_KEPT,
+    UNKNOWN_USERS_KEPT,
+    RoomEvent,
+    RoomEvents,
+    phone_id,
+)
 from dialin.wire.bbbhooks import HookEvent, HookKind
 from dialin.wire.bbbxml import Attendee, Meeting
 
@@ -154,6 +163,41 @@ class TestWhomItConcerns:
             assert not events.publish(event(HookKind.USER_MUTED, "v_7"))
             assert not events.publish(event(HookKind.USER_MUTED, "v_8"))
         assert not events.publish(event(HookKind.USER_MUTED, "v_9"))
+
+    def test_of_two_callers_with_one_label_none_is_chosen(self, events: RoomEvents) -> None:
+        with (
+            events.of_caller("main", "physics", LABEL) as one,
+            events.of_caller("main", "physics", LABEL) as two,
+        ):
+            events.saw("main", [meeting((LABEL, "v_1"))])
+            events.publish(event(HookKind.USER_JOINED, "v_2", user_name=LABEL))
+            events.publish(event(HookKind.USER_MUTED, "v_1"))
+            assert not kinds(one) + kinds(two)
+
+    def test_a_thousand_callers_are_told_apart_however_late_they_are_named(
+        self, events: RoomEvents
+    ) -> None:
+        labels = [f"Phone caller {number}" for number in range(1000)]
+        with ExitStack() as seats:
+            queues = [
+                seats.enter_context(events.of_caller("main", "physics", label)) for label in labels
+            ]
+            for number in range(1000):
+                events.publish(event(HookKind.USER_MUTED, f"v_{number}"))
+            events.saw("main", [meeting(*((label, f"v_{n}") for n, label in enumerate(labels)))])
+            events.publish(event(HookKind.HAND_RAISED, "v_999"))
+            assert [kinds(queue) for queue in queues[:999]] == [[HookKind.USER_MUTED]] * 999
+            assert kinds(queues[999]) == [HookKind.USER_MUTED, HookKind.HAND_RAISED]
+
+    def test_what_is_kept_of_strangers_is_bounded(self, events: RoomEvents) -> None:
+        with events.of_caller("main", "physics", LABEL) as queue:
+            for number in range(UNKNOWN_USERS_KEPT + 10):
+                events.publish(event(HookKind.USER_MUTED, f"v_{number}"))
+            for _ in range(UNKNOWN_KEPT + 5):
+                events.publish(event(HookKind.USER_MUTED, "v_20"))
+            assert len(events._listeners["main", "physics"]._unknown) == UNKNOWN_USERS_KEPT
+            events.saw("main", [meeting((LABEL, "v_20"))])
+            assert queue.qsize() == UNKNOWN_KEPT
 
     def test_nothing_is_kept_of_a_caller_who_left(self, events: RoomEvents) -> None:
         with events.of_caller("main", "physics", LABEL) as queue:
