@@ -49,13 +49,11 @@ def cell_certificate(cell_authority: Authority) -> Certificate:
 
 
 @pytest.fixture
-def cell(request: pytest.FixtureRequest) -> Iterator[Cell]:
+def cell(
+    request: pytest.FixtureRequest, cell_authority: Authority, cell_certificate: Certificate
+) -> Iterator[Cell]:
     """The cell that a test is told in."""
     transport, audio = request.param
-    made = Cell(transport, audio == "srtp")
-    if transport == "tls":
-        authority = request.getfixturevalue("cell_authority")
-        certificate = request.getfixturevalue("cell_certificate")
-        made = Cell(transport, audio == "srtp", authority, certificate)
+    made = Cell.of(transport, audio, cell_authority, cell_certificate)
     with told_in(made):
         yield made

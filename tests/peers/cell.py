@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Self
 
 from dialin.demo.run import NUMBER
 from dialin.sip import Certificate
@@ -30,6 +30,13 @@ class Cell:
     """Whom both sides trust, for TLS."""
     certificate: Certificate | None = None
     """By which the service and the conference prove themselves."""
+
+    @classmethod
+    def of(cls, transport: str, audio: str, authority: Authority, certificate: Certificate) -> Self:
+        """The cell of a transport and of `rtp` or `srtp`; only TLS takes the certificates."""
+        if transport != "tls":
+            return cls(transport, audio == "srtp")
+        return cls(transport, audio == "srtp", authority, certificate)
 
     @property
     def is_stream(self) -> bool:
