@@ -266,3 +266,20 @@ class TestAddresses:
 
     async def test_a_name_that_does_not_resolve_has_none(self) -> None:
         assert not await addresses_of("bbb.invalid")
+
+
+async def test_nothing_that_is_posted_reaches_a_log(
+    visit: Visit, caplog: pytest.LogCaptureFixture
+) -> None:
+    world = World()
+    client = await visit(world.app())
+    user = {"internal-user-id": "w_canary", "name": "Canary", "ip-address": "192.0.2.99"}
+    event = {"data": {"id": "user-joined", "attributes": {"user": user}, "event": {"ts": 1}}}
+    posted = urlencode({"event": json.dumps([event])}).encode()
+    with caplog.at_level(logging.DEBUG):
+        assert await post(client, posted) == 204
+        assert await post(client, posted[:-4]) == 401
+        assert await post(client, posted + b"x", Authorization="Bearer canary") == 401
+    (heard,) = world.learnt
+    assert "canary" not in f"{caplog.text}{heard}{world.receiver._servers}".lower()
+    assert "192.0.2.99" not in caplog.text
