@@ -65,7 +65,7 @@ async def test_apart_each_listener_has_its_own_pages_only() -> None:
         for path in OPERATORS:
             assert (await asked(operators, path))[0] == 200
             assert (await asked(public, path))[0] == 404
-        for path in ("/", link(), "/static/page.css"):
+        for path in ("/", link()):
             assert (await asked(operators, path))[0] == 404
 
 

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import secrets
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
@@ -73,9 +74,9 @@ def make_site(
     *,
     condition: Callable[[], Condition],
 ) -> Site:
-    """The public pages. Without a secret for links no room has one."""
+    """The public pages. Without a secret for links nobody can make one."""
     secret = settings.web.link_secret
-    key = LinkKey(secret.get_secret_value()) if secret else None
+    key = LinkKey(secret.get_secret_value() if secret else secrets.token_urlsafe())
     gate = Gate(key, proxies=[str(network) for network in settings.web.proxies])
     return Site(make_facts(settings), gate, rooms=rooms, calls=registry, condition=condition)
 

@@ -28,13 +28,13 @@ class Gate:
 
     def __init__(
         self,
-        key: LinkKey | None,
+        key: LinkKey,
         *,
         proxies: Sequence[str] = (),
         failures: Limit | None = None,
         now: Callable[[], float] = time.time,
     ) -> None:
-        """Without a key no link is right. `proxies` are networks of our own reverse proxies."""
+        """`proxies` are networks of our own reverse proxies."""
         self.key = key
         """What links are made and read with."""
         self._proxies = tuple(ip_network(network) for network in proxies)
@@ -43,12 +43,10 @@ class Gate:
 
     def link_of(self, request: web.Request) -> RoomLink:
         """The link that a request came with. Raises HTTPNotFound or HTTPTooManyRequests."""
-        link = None
-        if self.key is not None:
-            link = self.key.read(request.match_info["meeting_id"], request.query, self._now())
-        if link is not None:
-            return link
-        raise self.refusal(request)
+        link = self.key.read(request.match_info["meeting_id"], request.query, self._now())
+        if link is None:
+            raise self.refusal(request)
+        return link
 
     def refusal(self, request: web.Request) -> web.HTTPException:
         """What somebody without a right is answered; counts it."""

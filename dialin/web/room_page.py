@@ -19,7 +19,7 @@ from zoneinfo import ZoneInfo
 from aiohttp import hdrs, web
 from markupsafe import Markup
 
-from dialin.links import LinkKey, Right, RoomLink
+from dialin.links import Right, RoomLink
 from dialin.web.gate import Gate
 from dialin.web.invitation import Invitation, length_of, start_of
 from dialin.web.language import Reader
@@ -132,13 +132,14 @@ class RoomPages:
         Raises HTTPForbidden for a form that did not come from the page.
         """
         visit = self.visit(request)
-        key = self._key
         if not visit.is_host:
             raise self.gate.refusal(request)
         form = await request.post()
         token = form.get("token", "")
         is_ours = request.headers.get("Sec-Fetch-Site", "same-origin") in ("same-origin", "none")
-        if not (is_ours and isinstance(token, str) and key.is_form_token(visit.link, token)):
+        if not (
+            is_ours and isinstance(token, str) and self.gate.key.is_form_token(visit.link, token)
+        ):
             raise web.HTTPForbidden
         is_done = await self._give(visit, request.match_info)
         gone = {} if is_done else {"gone": "1"}
@@ -195,7 +196,7 @@ class RoomPages:
     def _values(self, visit: Visit, invitation: Invitation) -> dict[str, object]:
         """What the templates of a room are filled with."""
         facts, sentence = self._pages.facts, self._condition().sentence(datetime.now(UTC))
-        callers, guest = self._callers(visit), self._key.guest(visit.link)
+        callers, guest = self._callers(visit), self.gate.key.guest(visit.link)
         language = visit.who.words.language
 
         def below(page: str) -> str:
@@ -214,7 +215,7 @@ class RoomPages:
             "pin_groups": pin_groups(visit.room.pin),
             "callers": callers,
             "is_host": visit.is_host,
-            "token": self._key.form_token(visit.link) if visit.is_host else "",
+            "token": self.gate.key.form_token(visit.link) if visit.is_host else "",
             "below": below,
             "action": action,
             "guest": guest,
@@ -224,7 +225,7 @@ class RoomPages:
 
     def _invitation(self, visit: Visit) -> Invitation:
         words, facts = visit.who.words, self._pages.facts
-        guest = self._key.guest(visit.link)
+        guest = self.gate.key.guest(visit.link)
         return Invitation(
             words,
             name=title_of(visit.room, words("room.untitled")),
@@ -240,13 +241,6 @@ class RoomPages:
     @property
     def _zone(self) -> ZoneInfo:
         return self._pages.facts.zone
-
-    @property
-    def _key(self) -> LinkKey:
-        """The gate lets nobody in without one."""
-        if self.gate.key is None:
-            raise web.HTTPNotFound
-        return self.gate.key
 
 
 def digest_of(parts: Mapping[str, str]) -> str:

@@ -104,7 +104,7 @@ class World:
     calls: Calls = field(default_factory=Calls)
     rooms: Rooms = field(default_factory=Rooms)
     condition: Condition = WELL
-    key: LinkKey | None = KEY
+    key: LinkKey = KEY
     now: float = NOW
     listeners: Listeners = field(default_factory=Listeners)
     proxies: tuple[str, ...] = ()

@@ -9,10 +9,10 @@ from statistics import median
 
 import aiohttp
 import pytest
-from aiohttp.test_utils import TestServer
+from aiohttp.test_utils import TestServer, make_mocked_request
 
 from dialin.links import LinkKey, Right
-from dialin.web.gate import FAILURES_A_MINUTE
+from dialin.web.gate import FAILURES_A_MINUTE, source_of
 from tests.web.conftest import Visit
 from tests.web.site import EXPIRES, GUEST, HOST, HTML, KEY, NOW, PIN, World, link
 
@@ -61,10 +61,8 @@ async def test_no_page_below_is_open_without_a_link(visit: Visit, page: str) -> 
     assert PIN not in await response.text()
 
 
-async def test_without_a_secret_no_link_is_right(visit: Visit) -> None:
-    client = await visit(World(key=None).app())
-
-    assert (await client.get(GUEST.path())).status == 404
+def test_who_comes_by_a_socket_without_addresses_is_nobody_in_particular() -> None:
+    assert source_of(make_mocked_request("GET", "/"), ()) == ""
 
 
 async def test_a_link_ends_when_it_expires(visit: Visit) -> None:
