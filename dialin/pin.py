@@ -43,7 +43,7 @@ __all__ = [
 
 log = logging.getLogger(__name__)
 
-ANSWER_STEP_S = 0.7
+ANSWER_STEP_S = 0.65
 """An answer that is not a running room comes so long after the question, or twice so long and so
 on where a server is slow. Long enough for a server that was asked a moment ago (LOOK_GAP_S)."""
 SLOW_EXTRA_S = 5.0
@@ -173,18 +173,25 @@ class PinDesk:
         static: StaticDirectory | None = None,
         budgets: Budgets | None = None,
         count: Callable[[str], None] = lambda result: None,
+        own_trunk: str = "",
     ) -> None:
-        """`count` is told of each guess that was `locked`, so not looked at, or `slow`."""
+        """`count` is told of each guess that was `locked`, so not looked at, or `slow`.
+
+        What comes by `own_trunk` is the service calling itself, without a number: one caller.
+        """
         self._rooms = rooms
         self._static = NoStaticRooms() if static is None else static
         self._budgets = budgets or Budgets()
         self._count = count
+        self._own_trunk = own_trunk
         self._keys = GuessKeys()
         self._queue = asyncio.Lock()
         self._told_of: set[str] = set()
 
     def guesser(self, trunk: str, caller: Caller) -> Guesser:
         """Who guesses, without the number."""
+        if trunk == self._own_trunk:
+            return Guesser(trunk, trunk)
         return self._keys.guesser(trunk, caller, _now())
 
     def got_in(self, guesser: Guesser) -> None:

@@ -14,6 +14,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from dialin import selftest
 from dialin.budgets import Budgets, Limits, risk_24h
 from dialin.errors import OperatorError
 from dialin.pin import PinDesk
@@ -102,7 +103,13 @@ async def opened_pins(
     ) as store:
         static = StaticRooms(store, live=lambda: rooms.known)
         await static.load()
-        desk = PinDesk(rooms, static=static, budgets=Budgets(limits), count=metrics.pin_keyed)
+        desk = PinDesk(
+            rooms,
+            static=static,
+            budgets=Budgets(limits),
+            count=metrics.pin_keyed,
+            own_trunk=selftest.TRUNK,
+        )
         risk = RiskWatch(limits, rooms, static, max_risk=pin.max_risk, accept=pin.accept_risk)
         metrics.watch_risk(risk.risk)
         await risk.judge()
