@@ -112,14 +112,11 @@ class LivePages:
                 await _write(response, ":\n\n")
                 beat_at = loop.time() + self._heartbeat_s
             await asyncio.sleep(PACE_S)
-            await self._news(version)
+            with suppress(TimeoutError):
+                async with asyncio.timeout(LOOK_EVERY_S):
+                    await self._rooms.calls.changed(version)
         if not self._listeners.are_closed:
             await _write(response, event("end", ""))
-
-    async def _news(self, version: int) -> None:
-        with suppress(TimeoutError):
-            async with asyncio.timeout(LOOK_EVERY_S):
-                await self._rooms.calls.changed(version)
 
 
 async def _write(response: web.StreamResponse, text: str) -> None:
