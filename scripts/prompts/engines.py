@@ -16,6 +16,7 @@ from importlib import resources
 from pathlib import Path
 from typing import Any, Protocol, TypeAlias
 
+import music
 import numpy as np
 from numpy.typing import NDArray
 
@@ -24,6 +25,7 @@ Samples: TypeAlias = NDArray[np.float32]
 KOKORO_MODEL_SHA256 = "6e742170d309016e5891a994e1ce1559c702a2ccd0075e67ef7157974f6406cb"
 KOKORO_VOICE_SHA256 = {
     "bf_emma": "669fe0647f9dd04fcab92f1439a40eeb4c8b4ab1f82e4996fe3d918ce4a63b73",
+    "ff_siwis": "a35f5675ad08948e326ae75fd0ea16ba5d0042e4f76b5f3d1df77d0a48c54861",
 }
 
 # The phoneme alphabet that Kokoro learnt differs a little from what eSpeak NG writes.
@@ -39,8 +41,8 @@ class Engine(Protocol):
     def facts(self) -> dict[str, str]:
         """Engine, version, voice, licence, settings and hashes: the manifest's [render] table."""
 
-    def speak(self, text: str) -> Samples:
-        """Render `text`, full scale 1.0."""
+    def speak(self, text: str, speed: float | None = None) -> Samples:
+        """Render `text`, full scale 1.0; `speed` in place of the voice's own."""
 
 
 def checked(data: bytes, sha256: str, what: str) -> bytes:
@@ -99,7 +101,7 @@ class Kokoro:
             "voice_sha256": KOKORO_VOICE_SHA256[self._voice],
         }
 
-    def speak(self, text: str) -> Samples:
+    def speak(self, text: str, speed: float | None = None) -> Samples:
         phonemes: str = self._phonemizer.phonemize([text], strip=True)[0]
         for written, learnt in KOKORO_RESPELLING:
             phonemes = phonemes.replace(written, learnt)
@@ -109,7 +111,7 @@ class Kokoro:
             {
                 "tokens": np.array([[0, *tokens, 0]], np.int64),
                 "style": self._style[len(tokens)],
-                "speed": np.array([self._speed], np.float32),
+                "speed": np.array([speed or self._speed], np.float32),
             },
         )[0]
         return np.asarray(audio, np.float32).ravel()
@@ -140,9 +142,9 @@ class Pico:
             "settings": f"speed level {self._speed}",
         }
 
-    def speak(self, text: str) -> Samples:
+    def speak(self, text: str, speed: float | None = None) -> Samples:
         target = self._build / "pico.wav"
-        marked = f'<speed level="{self._speed}">{text}</speed>'
+        marked = f'<speed level="{speed or self._speed:.0f}">{text}</speed>'
         subprocess.run(
             ["pico2wave", f"--lang={self._voice}", f"--wave={target}", marked], check=True
         )
@@ -152,21 +154,26 @@ class Pico:
 
 
 class Tones:
-    """Pure tones, one after the other: the text is `hertz:milliseconds hertz:milliseconds …`."""
+    """Pure tones, one after the other: the text is `hertz:milliseconds hertz:milliseconds …`.
+
+    A text of one word is a piece of `music`, which goes round.
+    """
 
     rate = 16_000
     ramp_s = 0.01
 
     def facts(self) -> dict[str, str]:
         return {
-            "engine": "sine generator of scripts/prompts/engines.py",
-            "engine_version": "1",
+            "engine": "sine generator of scripts/prompts/engines.py and music.py",
+            "engine_version": "2",
             "voice": "none",
             "licence": "none needed",
             "settings": f"edges of {self.ramp_s * 1000:.0f} ms",
         }
 
-    def speak(self, text: str) -> Samples:
+    def speak(self, text: str, speed: float | None = None) -> Samples:
+        if text == "calm":
+            return music.calm()
         return np.concatenate(
             [self._tone(float(f), float(ms)) for f, ms in re.findall(r"([\d.]+):(\d+)", text)]
         )
@@ -184,6 +191,12 @@ def engine_for(language: str, build: Path) -> Engine:
             return Kokoro(build, "bf_emma", "en-gb", 1.0)
         case "de":
             return Pico(build, "de-DE", 85)
+        case "fr":
+            return Kokoro(build, "ff_siwis", "fr-fr", 1.0)
+        case "es":
+            return Pico(build, "es-ES", 90)
+        case "it":
+            return Pico(build, "it-IT", 95)
         case "tone":
             return Tones()
     raise SystemExit(f"no voice for {language!r}: add one to scripts/prompts/engines.py")

@@ -16,6 +16,7 @@ from engines import Samples
 RATE = 16_000
 FRAME = RATE // 50
 LEVEL_DBOV = -22.0
+MUSIC_DBOV = -26.0
 LEAD = RATE * 50 // 1000
 TRAIL = RATE * 150 // 1000
 PEAK_LIMIT = 10 ** (-1 / 20)
@@ -24,6 +25,16 @@ FADE = RATE * 5 // 1000
 MARGIN_DB = 15.9
 # Speech begins and ends where a 5 ms slice is within this of the active level.
 EDGE_DB = 38.0
+
+_MASTER = ["-t", "raw", "-e", "signed-integer", "-b", "16", "-c", "1", "-r", str(RATE), "-"]
+_RAW_8_KHZ = ["-t", "raw", "-b", "8", "-r", "8000"]
+ENCODERS = {
+    ".pcmu": ["sox", "-D", *_MASTER, *_RAW_8_KHZ, "-e", "u-law", "-", "rate", "-v"],
+    ".pcma": ["sox", "-D", *_MASTER, *_RAW_8_KHZ, "-e", "a-law", "-", "rate", "-v"],
+    ".g722": ["ffmpeg", "-loglevel", "error", "-f", "s16le", "-ar", str(RATE), "-ac", "1",
+              "-i", "-", "-c:a", "g722", "-f", "g722", "-"],
+}  # fmt: skip
+"""Commands that take the samples of a master and give the octets of a clip."""
 
 
 def _power(samples: Samples, width: int) -> np.ndarray:
@@ -86,6 +97,12 @@ def shaped(samples: Samples) -> Samples:
     return np.pad(speech, (LEAD, TRAIL + -length % FRAME))
 
 
+def levelled(music: Samples) -> Samples:
+    """Bring what goes round to its level, and leave its ends alone."""
+    music = music * np.float32(10 ** ((MUSIC_DBOV - active_level(music)) / 20))
+    return np.pad(music, (0, -len(music) % FRAME))
+
+
 def write_master(samples: Samples, target: Path) -> None:
     """Write the 16 kHz mono PCM16 master."""
     with wave.open(str(target), "wb") as master:
@@ -95,41 +112,17 @@ def write_master(samples: Samples, target: Path) -> None:
         master.writeframes(np.round(samples * 32767).astype("<i2").tobytes())
 
 
-def derive(master: Path) -> None:
-    """Write the clips beside `master`: raw octets as RTP carries them, 8000 a second each."""
-    for suffix, law in ((".pcmu", "u-law"), (".pcma", "a-law")):
-        subprocess.run(
-            [
-                "sox",
-                "-D",
-                master,
-                "-t",
-                "raw",
-                "-e",
-                law,
-                "-b",
-                "8",
-                "-r",
-                "8000",
-                master.with_suffix(suffix),
-                "rate",
-                "-v",
-            ],
-            check=True,
-        )
-    subprocess.run(
-        [
-            "ffmpeg",
-            "-loglevel",
-            "error",
-            "-y",
-            "-i",
-            master,
-            "-c:a",
-            "g722",
-            "-f",
-            "g722",
-            master.with_suffix(".g722"),
-        ],
-        check=True,
-    )
+def derive(master: Path, target: Path, *, goes_round: bool = False) -> None:
+    """Write the clips of a master: raw octets as RTP carries them, 8000 a second each.
+
+    A clip that `goes_round` is cut from the middle of three rounds, so that filters and the state
+    of G.722 are at its first octet what they are after its last.
+    """
+    with wave.open(str(master), "rb") as recording:
+        samples = recording.readframes(recording.getnframes())
+    rounds = 3 if goes_round else 1
+    octets = len(samples) // 4
+    middle = slice(octets * (rounds // 2), octets * (rounds // 2 + 1))
+    for suffix, command in ENCODERS.items():
+        done = subprocess.run(command, input=samples * rounds, check=True, capture_output=True)
+        target.with_suffix(suffix).write_bytes(done.stdout[middle])
