@@ -34,6 +34,7 @@ __all__ = [
     "TONES",
     "PromptId",
     "Prompts",
+    "built_in_languages",
     "how_many",
 ]
 
@@ -146,6 +147,12 @@ class Prompts:
                 folder / language / prompt for language in self.languages for prompt in SPOKEN
             )
             yield from (folder / TONE / prompt for prompt in TONES)
+
+
+def built_in_languages() -> tuple[str, ...]:
+    """The languages that come with dialin."""
+    names = (manifest.parent.name for manifest in PACKAGE.glob("*/manifest.toml"))
+    return tuple(sorted(name for name in names if name != TONE))
 
 
 def _with_suffix(stem: Path, codec: Codec) -> Path:

@@ -67,17 +67,16 @@ def test_a_secret_that_is_gone_fails(secret: Path) -> None:
     assert (finding.result, "No such file" in finding.cause) == (Result.FAIL, True)
 
 
-def test_the_shipped_prompts_are_complete(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("dialin.sounds.Prompts.gaps", ())  # test_sounds lists what is not recorded
+def test_the_shipped_prompts_are_complete() -> None:
     finding = local.prompts_are_there(["en", "de"], None, [Codec.PCMA])
     assert (finding.result, "en, de" in finding.cause) == (Result.OK, True)
 
 
 def test_a_prompt_that_a_language_lacks_is_doubtful(tmp_path: Path) -> None:
-    (tmp_path / "fr").mkdir()
-    finding = local.prompts_are_there(["fr", "en"], tmp_path, [Codec.PCMA])
+    (tmp_path / "pl").mkdir()
+    finding = local.prompts_are_there(["pl", "en"], tmp_path, [Codec.PCMA])
     assert finding.result is Result.WARN
-    assert "fr/welcome" in finding.cause
+    assert "pl/welcome" in finding.cause
     assert " more." in finding.cause
 
 
