@@ -194,7 +194,14 @@ def made_by_the_recipe(language: str) -> str:
     return runs("ruby", "-e", f"{names}\n{snippet('ruby')}puts url")
 
 
-@pytest.mark.parametrize("language", ["python", "php", "ruby"])
+@pytest.mark.parametrize(
+    "language",
+    [
+        "python",
+        pytest.param("php", marks=pytest.mark.e2e),
+        pytest.param("ruby", marks=pytest.mark.e2e),
+    ],
+)
 def test_the_documented_recipe_makes_links_that_are_read(language: str) -> None:
     if language != "python" and not shutil.which(language):
         pytest.skip(f"{language} is not installed")

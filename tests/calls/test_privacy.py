@@ -25,6 +25,7 @@ import pytest
 from dialin import log
 from dialin.caller import RoomLabels
 from dialin.demo.callerid import Kind
+from dialin.links import LinkKey, Right
 from dialin.registry import CallState
 from tests.calls.scene import PIN, Scene, scene
 from tests.peers.phone import Phone
@@ -33,7 +34,10 @@ from tests.wire.peers import Lines
 from tests.world import Served
 
 TOOL = Path(__file__).parents[2].parent / "shared" / "tools" / "canary.py"
-PAGES = ("/api/v1/calls", "/metrics", "/healthz", "/readyz")
+LINK_SECRET = "a-link-secret-of-the-tests"
+HOSTS_PAGE = LinkKey(LINK_SECRET).link("demo", Right.HOST, expires=4_000_000_000).path()
+"""Until 2096, so that no digit of it changes."""
+PAGES = ("/api/v1/calls", "/metrics", "/healthz", "/readyz", "/", HOSTS_PAGE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,12 +140,13 @@ def logs(tmp_path: Path) -> Iterator[Path]:
 
 @needs_canary
 async def test_no_number_leaves_the_trunk_leg(tmp_path: Path, logs: Path) -> None:
-    async with scene(tmp_path) as stage:
+    async with scene(tmp_path, web={"link_secret": LINK_SECRET}) as stage:
         await all_call(stage, logs)
         await calls_go_wrong(stage)
         await keep_pages(stage.served, logs)
     (logs / "bbb-leg").write_bytes(stage.conference.everything_received())
     assert b"INVITE sip:123456789@" in (logs / "bbb-leg").read_bytes()
+    assert CANARIES[0].label in (logs / "pages").read_text().partition("<h1>")[2]
     assert b"a call failed" in (logs / "unredacted.log").read_bytes()
     assert found_in(logs) == []
     plant(CANARIES[0].number, logs / "service.log")
@@ -153,7 +158,7 @@ async def test_no_number_leaves_the_trunk_leg(tmp_path: Path, logs: Path) -> Non
 @needs("tshark", "tshark")
 @pytest.mark.e2e
 async def test_no_number_is_in_a_capture_of_the_bbb_leg(tmp_path: Path, logs: Path) -> None:
-    async with scene(tmp_path) as stage:
+    async with scene(tmp_path, web={"link_secret": LINK_SECRET}) as stage:
         capture = logs / "bbb-leg.pcap"
         host = stage.conference.address.host
         command = ("tshark", "-i", "lo", "-f", f"host {host}", "-F", "pcap", "-w", str(capture))
