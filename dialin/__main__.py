@@ -22,6 +22,7 @@ import click
 
 from dialin import log
 from dialin.commands.privacy import privacy
+from dialin.commands.prompts import prompts
 from dialin.commands.room import room
 from dialin.commands.status import drain, status
 from dialin.commands.usual import config_option, loaded_from, usual
@@ -78,6 +79,7 @@ cli.add_command(room)
 cli.add_command(status)
 cli.add_command(drain)
 cli.add_command(privacy)
+cli.add_command(prompts)
 
 
 @cli.command()
