@@ -6,10 +6,13 @@ from __future__ import annotations
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import replace
+from html import escape
 from itertools import product
 from typing import Literal
+from urllib.parse import quote, unquote
 
 import pytest
+from aiohttp import web
 
 from dialin.registry import CallState, Mute, WaitingFor
 from dialin.web import serve
@@ -155,3 +158,40 @@ async def test_a_link_that_expires_ends_the_live_part() -> None:
         await page.get_by_text("Aktualisiert sich von selbst.").wait_for()
         world.now += 60
         await page.get_by_text("Dieser Link ist abgelaufen.").wait_for()
+
+
+@pytest.mark.e2e
+async def test_a_site_that_the_operator_names_shows_the_page_in_its_own() -> None:
+    calls = Calls([CALL])
+    calls.obey = lambda _id, _order: calls.become(replace(CALL, muted=True))
+    async with framing_site() as site, chromium() as browser:
+        world = World(calls=calls).with_facts(embed_origins=(site,))
+        async with (
+            served(world) as root,
+            await browser.new_context(locale="en-GB") as window,
+        ):
+            page = await window.new_page()
+            await page.goto(f"{site}/?{quote(root + HOST.path(), safe='')}")
+            frame = page.frame_locator("iframe")
+            await frame.get_by_text("Updates by itself.").wait_for()
+            await frame.get_by_role("button", name="Mute xxx-xxx-1234", exact=True).click()
+            await frame.get_by_role("button", name="Unmute xxx-xxx-1234").wait_for()
+        async with served(World()) as root, await browser.new_context() as window:
+            page = await window.new_page()
+            await page.goto(f"{site}/?{quote(root + HOST.path(), safe='')}")
+            await page.wait_for_load_state("networkidle")
+            assert await page.frame_locator("iframe").locator("#pin").count() == 0
+
+
+@asynccontextmanager
+async def framing_site() -> AsyncIterator[str]:
+    """Another site, which frames the address in its query; gives its origin."""
+
+    async def answer(request: web.Request) -> web.Response:
+        address = escape(unquote(request.query_string), quote=True)
+        return web.Response(text=f"<iframe src='{address}'></iframe>", content_type="text/html")
+
+    app = web.Application()
+    app.router.add_get("/", answer)
+    async with serve(app, "127.0.0.1", 0) as ((_host, port),):
+        yield f"http://localhost:{port}"
