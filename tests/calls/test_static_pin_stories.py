@@ -3,20 +3,27 @@
 
 from __future__ import annotations
 
+import asyncio
+import statistics
+import time
 from contextlib import AbstractAsyncContextManager
 from pathlib import Path
 from typing import Any
+
+import pytest
 
 from dialin.demo.bbb import DemoBbb
 from dialin.demo.rooms import DemoRoom
 from dialin.registry import CallState
 from dialin.store import FILE_NAME, opened_store
 from tests.calls.scene import PIN, Scene, polling, scene
-from tests.calls.test_pin_stories import ASKED, asked_for_pin
+from tests.calls.test_pin_stories import ASKED, LATER, asked_for_pin
 from tests.calls.test_privacy import CANARIES, dialling, found_in, needs_canary, plant
 from tests.peers.phone import Phone
 
 SEMINAR = "seminar"
+TIMED = 20
+"""PINs of each kind whose answers are timed."""
 
 
 def stage_with_store(folder: Path, **details: Any) -> AbstractAsyncContextManager[Scene]:
@@ -147,3 +154,47 @@ async def test_the_store_knows_what_callers_agreed_to_and_not_who_they_are(tmp_p
     assert found_in(state) == []
     plant(CANARIES[0].number, state / FILE_NAME)
     assert found_in(state)
+
+
+@pytest.mark.e2e
+async def test_nobody_hears_by_the_clock_what_a_pin_is(tmp_path: Path) -> None:
+    guilty = "+4915738620599"
+    async with scene(tmp_path, pin={"slow_mode_above_per_hour": 1000}) as stage:
+        for _ in range(4):
+            async with stage.phone(number=guilty) as phone:
+                await asked_for_pin(stage, phone)
+                for wrong in ("22222#", "33333#", "44444#"):
+                    await phone.key(wrong)
+                await phone.is_hung_up_on(within_s=30)
+        took: dict[str, list[float]] = {"22222": [], LATER: [], PIN: []}
+        for number in range(TIMED):
+            honest = f"+491573862{number:04}"
+            callers = {"22222": honest, LATER: honest, PIN: guilty}
+            async with asyncio.TaskGroup() as calls:
+                asked = {
+                    pin: calls.create_task(first_word_after_s(stage, pin, caller))
+                    for pin, caller in callers.items()
+                }
+            for pin, task in asked.items():
+                took[pin].append(task.result())
+        medians = [statistics.median(times) for times in took.values()]
+        assert max(medians) - min(medians) <= 0.02, took
+        assert min(medians) >= 0.4
+
+
+async def first_word_after_s(stage: Scene, pin: str, caller: str) -> float:
+    """From the last key to the first frame of what is said to it."""
+    async with stage.phone(number=caller) as phone:
+        await asked_for_pin(stage, phone)
+        before = len(phone.rtp.audio)
+        await phone.key(f"{pin}#")
+        keyed_at = time.time()
+        answer = "not-begun" if pin == LATER else "not-found"
+        await phone.hears(stage.clips, *ASKED, answer, *() if pin == LATER else ("try-again",))
+        first = next(
+            packet
+            for packet in phone.rtp.audio_packets[before:]
+            if stage.clips.heard([packet.payload])
+        )
+        await phone.hang_up()
+        return first.arrived_s - keyed_at
