@@ -70,7 +70,7 @@ def prompts_are_there(
         return warn(
             "Not said in its own language: "
             f"{listed([f'{language}/{prompt}' for language, prompt in gaps])}.",
-            "Add the recordings to ivr.prompt_folder; callers hear another language or a tone.",
+            "Record them (docs/prompts.md); until then callers hear another language or a tone.",
         )
     return ok(f"{len(SPOKEN)} prompts in {', '.join(languages)}, as {', '.join(codecs)}.")
 

@@ -245,7 +245,7 @@ class IvrSettings(Section):
 
     prompt_folder: Path | None = Field(
         default=None,
-        description="Folder with prompts of your own, laid out like `dialin/sounds`. What is "
+        description="Folder with prompts of your own, as `dialin prompts import` makes it. What is "
         "missing there is taken from the built-in set.",
         examples=["/etc/dialin/sounds"],
     )
