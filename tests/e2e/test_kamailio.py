@@ -316,10 +316,10 @@ async def test_a_connection_that_is_reset_ends_no_call_and_bye_takes_the_next_on
         if hangs_up == "caller":
             await phone.hang_up()
         else:
-            world.conference.end(ROOM)
+            world.bbb.end_room("demo")
         await world.until(lambda: not world.service.registry.snapshots(), within_s=20)
         await phone.tells("CALL_CLOSED")
-        end = "left-room" if hangs_up == "caller" else "removed-by-host"
+        end = "left-room" if hangs_up == "caller" else "meeting-ended"
         assert await world.ends() == {f"success/{end}": 1}
     assert never_more_than_one_a_second(provider)
     print(f"registered again {took_s:.1f} s after the reset over {transport}")  # noqa: T201

@@ -13,7 +13,7 @@ from dialin.events import Codec
 from dialin.wire.digest import parse_credentials
 from tests.fakes.authority import Authority
 from tests.fakes.registrar import PASSWORD
-from tests.lab.bench import ROOM, customer, lab
+from tests.lab.bench import customer, lab
 from tests.lab.exchange import Offer
 from tests.lab.providers import CONTACT, EASYBELL, Form
 
@@ -66,7 +66,7 @@ async def test_we_hang_up_over_the_same_connection_when_the_meeting_ends(
     async with lab(EASYBELL, tmp_path, authority) as bench, bench.call(IN_URI) as call:
         assert (await call.dial()).status == 200
         await bench.in_room(call)
-        bench.world.conference.end(ROOM)
+        bench.world.bbb.end_room("demo")
         await call.is_hung_up_on()
         await bench.is_over()
         assert bench.exchange.connections == 1

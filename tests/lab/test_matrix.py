@@ -9,7 +9,7 @@ from typing import Literal
 import pytest
 
 from tests.fakes.authority import Authority
-from tests.lab.bench import ROOM, lab
+from tests.lab.bench import lab
 from tests.lab.exchange import Offer
 from tests.lab.providers import BERLIN, SECOND, Provider, usual
 
@@ -58,7 +58,7 @@ async def test_a_call_reaches_the_room_is_heard_hears_and_ends(
         if hangs_up == "caller":
             await call.hang_up()
         else:
-            bench.world.conference.end(ROOM)
+            bench.world.bbb.end_room("demo")
             await call.is_hung_up_on()
         await bench.is_over()
         end = "left-room" if hangs_up == "caller" else "meeting-ended"
