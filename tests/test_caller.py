@@ -297,6 +297,29 @@ class TestPseudonym:
         assert re.fullmatch(r"[1-9][0-9]{14}", german(MOBILE).pseudonym(key, meeting_id))
 
 
+class TestGuessIdentity:
+    def test_is_the_callers_under_one_key_and_nobodys_under_another(self) -> None:
+        identity = german(MOBILE).guess_identity(KEY)
+        assert identity
+        assert re.fullmatch(r"[0-9a-f]{16}", identity)
+        assert german(MOBILE).guess_identity(KEY) == identity
+        assert german(MOBILE).guess_identity(bytes(32)) != identity
+        assert german("+4915738620595").guess_identity(KEY) != identity
+
+    def test_is_no_pseudonym(self) -> None:
+        caller = german(MOBILE)
+        identity, pseudonym = caller.guess_identity(KEY), caller.pseudonym(KEY, "")
+        assert identity
+        assert str(int(identity, 16))[:15] != pseudonym
+
+    def test_is_none_without_a_number(self) -> None:
+        assert Caller.withheld().guess_identity(KEY) is None
+
+    def test_wants_a_key_that_cannot_be_tried(self) -> None:
+        with pytest.raises(ValueError, match="16 octets"):
+            german(MOBILE).guess_identity(b"short")
+
+
 class TestRoomLabels:
     def test_show_the_last_four_digits(self) -> None:
         assert RoomLabels().claim(ROOM, german(MOBILE)) == "xxx-xxx-0594"
