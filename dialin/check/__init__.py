@@ -26,6 +26,7 @@ from dialin.check.local import (
     prompts_are_there,
     rtp_ports_are_free,
 )
+from dialin.check.pages import pages_are_of_use
 from dialin.check.running import Running, look_for_service, offers_suit, service_is_ready
 from dialin.check.servers import ServerCheck, Trial
 from dialin.check.steps import Finding, Result, Sheet, Step, fail, ok, warn
@@ -61,6 +62,7 @@ async def check(sheet: Sheet, file: Path | None, *, trial_room: str | None = Non
         "prompts",
         lambda: prompts_are_there(service.languages, ivr.prompt_folder, settings.media.codecs),
     )
+    sheet.tell("pages", _pages_findings(settings))
     for certificate in filter(None, {at.certificate for at in parts.listen_addresses(settings)}):
         sheet.look("sip.tls_certificate", partial(own_certificate_is_good, certificate))
     sheet.look("open files", lambda: files_suffice(service.max_calls))
@@ -81,6 +83,12 @@ def _settings_findings(loaded: Loaded) -> Iterator[Finding]:
     for warning in loaded.warnings:
         cause, _, remedy = warning.partition(". Say ")
         yield warn(f"{cause.removesuffix('.')}.", f"Say {remedy}" if remedy else "")
+
+
+def _pages_findings(settings: Settings) -> Iterator[Finding]:
+    numbers = sum(len(trunk.numbers) for trunk in settings.trunks.values())
+    signs_links = settings.web.link_secret is not None
+    return pages_are_of_use(settings.web.root, signs_links=signs_links, numbers=numbers)
 
 
 def _problems(error: SettingsError) -> Iterator[Finding]:
