@@ -12,7 +12,7 @@ from typing import Self
 
 from pydantic import Field, model_validator
 
-from dialin.settings.api import TokenSettings
+from dialin.settings.api import SubscriberSettings, TokenSettings
 from dialin.settings.base import Name, Section, refused
 from dialin.settings.peers import BbbServerSettings, TrunkSettings
 from dialin.settings.service import (
@@ -52,6 +52,11 @@ class Settings(Section):
     tokens: dict[Name, TokenSettings] = Field(
         default={},
         description="Tokens of the API by the names of those who have them, each with its scopes.",
+    )
+    subscribers: dict[Name, SubscriberSettings] = Field(
+        default={},
+        description="Others that are told what happens to callers, by the names that you give "
+        "them.",
     )
     selftest: SelfTestSettings = SelfTestSettings()
     privacy: PrivacySettings = PrivacySettings()

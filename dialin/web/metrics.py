@@ -78,6 +78,9 @@ class Metrics:
         )
         self._bbb = self._counter("dialin_bbb_requests", "BBB API requests.", "server", "result")
         self._hooks = self._counter("dialin_bbb_hooks", "Webhooks of BBB.", "server", "result")
+        self._subscribers = self._counter(
+            "dialin_subscriber_posts", "Posts to subscribers.", "subscriber", "result"
+        )
         self._packets = self._counter("dialin_rtp_packets", "RTP packets.", "leg", "dir")
         self._lost = self._counter("dialin_rtp_lost", "RTP packets that did not come.", "leg")
         self._dropped = self._counter(
@@ -147,6 +150,10 @@ class Metrics:
     def hook_came(self, server: str, result: str) -> None:
         """A BBB server posted an event; `result` is taken, repeated or why not, kebab-case."""
         self._hooks.labels(server, result).inc()
+
+    def subscriber_posted(self, subscriber: str, result: str) -> None:
+        """A subscriber was told something; `result` is taken, dropped or why not, kebab-case."""
+        self._subscribers.labels(subscriber, result).inc()
 
     def selftest_ended(self, outcome: str, seconds: float) -> None:
         """A call to itself is over; `outcome` is success or what was wrong, kebab-case."""

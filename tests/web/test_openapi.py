@@ -55,6 +55,19 @@ async def test_the_whole_document_is_valid(document: dict[str, Any]) -> None:
         assert {"401", "403", "429"} <= set(operation["responses"])
 
 
+async def test_what_is_posted_to_subscribers_is_described(document: dict[str, Any]) -> None:
+    assert set(document["webhooks"]) == {"waiting", "joined", "left", "hand"}
+    for path in document["webhooks"].values():
+        post = path["post"]
+        assert post["summary"]
+        assert post["parameters"][0]["name"] == "Dialin-Signature"
+        schema = post["requestBody"]["content"]["application/json"]["schema"]
+        assert schema == {"$ref": "#/components/schemas/Posted"}
+    posted = document["components"]["schemas"]["Posted"]
+    assert set(posted["required"]) == {"event", "id", "at", "meeting_id", "call"}
+    assert posted["properties"]["call"] == {"$ref": "#/components/schemas/CallShown"}
+
+
 async def test_what_the_service_answers_fits_its_document() -> None:
     async with whole_service(**SECTIONS) as world:
         document = await described(world)

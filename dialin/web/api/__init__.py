@@ -9,6 +9,7 @@ here knows a phone number.
 from dialin.web.api.calls import LiveCalls, call_operations
 from dialin.web.api.openapi import openapi_page
 from dialin.web.api.operation import Operation, add_operations
+from dialin.web.api.posts import Posted, PostedEvent
 from dialin.web.api.rooms import RoomsDesk, room_operations
 from dialin.web.api.state import StateDesk, state_operations
 from dialin.web.api.tokens import Scope, Token, Tokens, guard
@@ -16,6 +17,8 @@ from dialin.web.api.tokens import Scope, Token, Tokens, guard
 __all__ = [
     "LiveCalls",
     "Operation",
+    "Posted",
+    "PostedEvent",
     "RoomsDesk",
     "Scope",
     "StateDesk",

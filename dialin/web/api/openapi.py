@@ -13,6 +13,7 @@ from aiohttp.typedefs import Handler
 from pydantic import TypeAdapter
 
 from dialin.web.api.operation import PARAMETER_LONGEST, Operation
+from dialin.web.api.posts import SIGNATURE_HEADER, Posted, PostedEvent
 from dialin.web.problem import CONTENT_TYPE
 
 REF = "#/components/schemas/{model}"
@@ -23,6 +24,13 @@ WITH_BODY = (
     HTTPStatus.UNSUPPORTED_MEDIA_TYPE,
     HTTPStatus.UNPROCESSABLE_ENTITY,
 )
+POSTS = {
+    PostedEvent.WAITING: "A caller waits: for the meeting, its host, or the conference.",
+    PostedEvent.JOINED: "A caller is in the room.",
+    PostedEvent.LEFT: "A caller is no longer in the room.",
+    PostedEvent.HAND: "A caller has raised or lowered the hand.",
+}
+"""What subscribers are told, each with its summary."""
 PROBLEM: dict[str, Any] = {
     "type": "object",
     "description": "What went wrong (RFC 9457).",
@@ -65,6 +73,7 @@ def openapi(operations: Sequence[Operation], version: str) -> dict[str, Any]:
         },
         "security": [{"bearer": []}],
         "paths": paths,
+        "webhooks": _webhooks(schemas),
         "components": {
             "schemas": schemas,
             "securitySchemes": {"bearer": {"type": "http", "scheme": "bearer"}},
@@ -112,6 +121,33 @@ def _described(operation: Operation, schemas: dict[str, Any]) -> dict[str, Any]:
         refusals.append(HTTPStatus.NOT_FOUND)
     described["responses"] |= _refusals(refusals)
     return described
+
+
+def _webhooks(schemas: dict[str, Any]) -> dict[str, Any]:
+    """What we post to subscribers ourselves, by its name."""
+    body = {"application/json": {"schema": _schema(Posted, schemas, mode="serialization")}}
+    signed = {
+        "name": SIGNATURE_HEADER,
+        "in": "header",
+        "required": True,
+        "description": "t=SECONDS,v1=HEX: HMAC-SHA256 of SECONDS, a full stop and the body.",
+        "schema": {"type": "string", "pattern": "^t=[0-9]+,v1=[0-9a-f]{64}$"},
+    }
+    return {
+        event.value: {
+            "post": {
+                "operationId": f"posted{event.value.title()}",
+                "summary": summary,
+                "security": [],
+                "parameters": [signed],
+                "requestBody": {"required": True, "content": body},
+                "responses": {
+                    "2XX": {"description": "It is taken; anything else is posted again."}
+                },
+            }
+        }
+        for event, summary in POSTS.items()
+    }
 
 
 def _answer(operation: Operation, schemas: dict[str, Any]) -> dict[str, Any]:
