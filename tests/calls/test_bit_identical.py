@@ -41,11 +41,12 @@ async def test_frames_cross_the_bridge_unchanged_in_each_codec(tmp_path: Path) -
 
 
 async def enter(stage: Scene, phone: Phone) -> None:
-    """Call, and take the next seat."""
+    """Call, take the next seat, and listen until all prompts are over."""
     taken = len(stage.conference.seats)
     assert await phone.dial() == 200
     await phone.key(f"{PIN}#")
     await stage.conference.seat(taken)
+    await phone.rtp.until(lambda: stage.clips.heard(phone.rtp.audio)[-1:] == ["alone"])
 
 
 async def frames_are_the_same(codec: Codec, caller: RtpPeer, conference: RtpPeer) -> None:

@@ -133,8 +133,10 @@ async def test_a_conference_that_cannot_prove_its_name_is_not_entered(
 ) -> None:
     clips = Clips(tmp_path / "clips")
     wrong = authority.issue("wrong", names="DNS:elsewhere.example.org")
+    sections = clips.settings
+    sections["ivr"]["wait_for_conference_s"] = 0
     async with (
-        encrypted_service(authority, certificate, shown=wrong, **clips.settings) as world,
+        encrypted_service(authority, certificate, shown=wrong, **sections) as world,
         baresip(tmp_path / "phone", NUMBER, hertz=TONE, transport="tls") as phone,
     ):
         await phone.dial(f"sip:dialin@{HOST}:{world.sip_port('tls')};transport=tls")
