@@ -10,8 +10,6 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
-import os
-import socket
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -22,12 +20,12 @@ import click
 
 from dialin import log
 from dialin.commands.privacy import privacy
-from dialin.commands.prompts import prompts
 from dialin.commands.room import room
 from dialin.commands.status import drain, status
 from dialin.commands.usual import config_option, loaded_from, usual
 from dialin.errors import OperatorError
 from dialin.settings import Settings, pages, refuse_unbuilt
+from dialin.systemd import ServiceManager
 
 if TYPE_CHECKING:
     from dialin.check import Step
@@ -79,7 +77,6 @@ cli.add_command(room)
 cli.add_command(status)
 cli.add_command(drain)
 cli.add_command(privacy)
-cli.add_command(prompts)
 
 
 @cli.command()
@@ -92,7 +89,10 @@ def run(file: Path | None) -> None:
     log.set_up(level=loaded.settings.log.level, form=loaded.settings.log.format)
     for warning in loaded.warnings:
         logger.warning(warning)
-    sys.exit(asyncio.run(app.run(loaded.settings, ready=lambda: tell_systemd("READY=1"))))
+    running = app.run(
+        loaded.settings, load=lambda: loaded_from(file).settings, manager=ServiceManager()
+    )
+    sys.exit(asyncio.run(running))
 
 
 @cli.command()
@@ -364,14 +364,6 @@ def story_of(report: CallReport) -> Iterator[str]:
     else:
         yield f"Heard sound for {report.heard.sounding_s():.1f} s."
     yield f"Hung up after {report.lasted_s:.1f} s by {report.hung_up_by.value}."
-
-
-def tell_systemd(state: str) -> None:
-    """Tell the service manager how we are, where one wants to know (sd_notify(3))."""
-    address = os.environ.get("NOTIFY_SOCKET")
-    if address:
-        with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as notify:
-            notify.sendto(state.encode(), f"\0{address[1:]}" if address[0] == "@" else address)
 
 
 def operator_errors(group: BaseExceptionGroup[OperatorError]) -> Iterator[OperatorError]:

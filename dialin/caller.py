@@ -215,9 +215,16 @@ class RoomLabels:
         self, *, number: str = "xxx-xxx-{digits}", withheld: str = "Phone caller {n}"
     ) -> None:
         """Templates are the operator's. Raises OperatorError where BBB could misread a label."""
-        self._number = _checked(number, "{digits}", SHOWN_DIGITS + _ORDINAL_CHARS)
-        self._withheld = _checked(withheld, "{n}", _ORDINAL_CHARS)
         self._taken: defaultdict[Hashable, set[str]] = defaultdict(set)
+        self.change(number=number, withheld=withheld)
+
+    def change(self, *, number: str, withheld: str) -> None:
+        """Other templates for those who come from now on. Raises OperatorError as at the start."""
+        checked = (
+            _checked(number, "{digits}", SHOWN_DIGITS + _ORDINAL_CHARS),
+            _checked(withheld, "{n}", _ORDINAL_CHARS),
+        )
+        self._number, self._withheld = checked
 
     def claim(self, room_key: Hashable, caller: Caller, *, hide_digits: bool = False) -> str:
         """A name that nobody else in the room has, until it is released."""

@@ -154,6 +154,11 @@ def set_up(*, level: str, form: str, stream: TextIO | None = None) -> logging.Ha
     return handler
 
 
+def set_level(level: str) -> None:
+    """Write lines of this importance and above from now on."""
+    logging.getLogger().setLevel(level.upper())
+
+
 def fields_of(record: logging.LogRecord) -> dict[str, Any]:
     """What a line tells, in its order."""
     call_id = CALL_ID.get()

@@ -19,7 +19,7 @@ from uuid import UUID
 from dialin.names import Names
 from dialin.outside import DialFormat, Exit, Outside, outside_to
 from dialin.own_phone import Line
-from dialin.registration import Provider, Registrations, Standing, TrunkRegistration
+from dialin.registration import Provider, Standing, TrunkRegistration
 from dialin.settings import Settings
 from dialin.settings.base import split_host_port
 from dialin.settings.peers import TrunkSettings
@@ -172,13 +172,16 @@ def outgoing_encryption(trunk: TrunkSettings) -> Encryption:
     return Encryption.OFF if is_idle_wish else Encryption(trunk.media_encryption)
 
 
-def make_registrations(
+def registration_makers(
     settings: Settings,
     sip: SipEndpoint,
     trunks: Trunks,
     target: Callable[[TrunkSettings], TlsTarget],
-) -> Registrations:
-    """The registrations of all trunks that have one. `target` says what servers have to prove."""
+) -> Mapping[str, Callable[[], TrunkRegistration]]:
+    """What makes the registration of each trunk that has one, by name.
+
+    `target` says what servers have to prove.
+    """
     names = Names()
 
     def make(name: str, trunk: TrunkSettings) -> TrunkRegistration:
@@ -190,13 +193,11 @@ def make_registrations(
             token=lambda bits: secrets.token_hex(bits // 8),
         )
 
-    return Registrations(
-        {
-            name: partial(make, name, trunk)
-            for name, trunk in settings.trunks.items()
-            if trunk.mode == "register"
-        }
-    )
+    return {
+        name: partial(make, name, trunk)
+        for name, trunk in settings.trunks.items()
+        if trunk.mode == "register"
+    }
 
 
 def readiness_of(settings: Settings, standings: Mapping[str, Standing]) -> tuple[Dependency, ...]:

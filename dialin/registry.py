@@ -272,7 +272,8 @@ class Registry:
     """Live calls and the gate in front of them."""
 
     def __init__(self, max_calls: int, tally: Tally) -> None:
-        self._max_calls = max_calls
+        self.max_calls = max_calls
+        """How many calls may be up at once; those that are up stay."""
         self._tally = tally
         self._calls: dict[str, CallRecord] = {}
         self._draining = False
@@ -317,7 +318,7 @@ class Registry:
 
         Raises CallError with BUSY or DRAINING, before any work was done for the call.
         """
-        if self._draining or len(self._calls) >= self._max_calls:
+        if self._draining or len(self._calls) >= self.max_calls:
             refusal = DRAINING if self._draining else BUSY
             self.turn_away(trunk, refusal)
             raise CallError(refusal)

@@ -189,9 +189,15 @@ class Trunks:
 
     def __init__(self, trunks: Sequence[Trunk]) -> None:
         """Raises OperatorError when one network belongs to two trunks."""
-        self._by_name = {trunk.name: trunk for trunk in trunks}
         self._learnt: dict[str, dict[str, float]] = {}
         """Registrars' addresses; for each the trunks that register there, and until when."""
+        self.change(trunks)
+
+    def change(self, trunks: Sequence[Trunk]) -> None:
+        """Other trunks from the next packet on; the addresses of those that stay are known still.
+
+        Raises OperatorError as at the start, and changes nothing then.
+        """
         tables: defaultdict[tuple[int, int], dict[int, Trunk]] = defaultdict(dict)
         for trunk in trunks:
             for network in trunk.networks:
@@ -202,6 +208,10 @@ class Trunks:
                         f"Trunks {other.name} and {trunk.name} both come from {network}.",
                         "Put the numbers of both into one trunk, or narrow the networks.",
                     )
+        self._by_name = {trunk.name: trunk for trunk in trunks}
+        for registered in self._learnt.values():
+            for gone in registered.keys() - self._by_name.keys():
+                del registered[gone]
         # Longest prefix first: a provider's one address inside somebody else's network wins.
         self._tables = sorted(tables.items(), key=lambda item: item[0], reverse=True)
 
@@ -216,7 +226,7 @@ class Trunks:
 
     def allows(self, ip: str) -> bool:
         """Whether anything from this address is read; asked for each packet, before parsing."""
-        return ip in self._learnt or self.trunk_for(ip) is not None
+        return bool(self._learnt.get(ip)) or self.trunk_for(ip) is not None
 
     def trunk_for(self, ip: str, user: str = "") -> Trunk | None:
         """The trunk that comes from this address.

@@ -30,6 +30,7 @@ from dialin.house import House
 from dialin.providers import tls_target
 from dialin.registry import Registry
 from dialin.sip import Certificate, Listen, OutgoingLeg, Refused, SipEndpoint, TlsTarget
+from dialin.systemd import ServiceManager
 from dialin.trunk import Trunk, Trunks
 from dialin.wire import sdp
 from dialin.wire.encryption import Encryption
@@ -248,7 +249,7 @@ async def test_sigterm_lets_calls_finish_and_refuses_new_ones() -> None:
     async with whole_service() as world, telephone() as phone:
         first = await dial(phone, world)
         await first.answered()
-        waiting = asyncio.create_task(app.until_told_to_stop(world.service, 30))
+        waiting = asyncio.create_task(app.until_told_to_stop(world.service, lambda: 30))
         await asyncio.sleep(0)
         os.kill(os.getpid(), signal.SIGTERM)
         while not world.service.registry.is_draining:  # noqa: ASYNC110 - a signal is on its way
@@ -267,7 +268,7 @@ async def test_a_second_signal_stops_at_once(second: signal.Signals) -> None:
     async with whole_service() as world, telephone() as phone:
         leg = await dial(phone, world)
         await leg.answered()
-        waiting = asyncio.create_task(app.until_told_to_stop(world.service, 600))
+        waiting = asyncio.create_task(app.until_told_to_stop(world.service, lambda: 600))
         await asyncio.sleep(0)
         os.kill(os.getpid(), signal.SIGTERM)
         await asyncio.sleep(0.1)
@@ -280,11 +281,18 @@ async def test_draining_ends_when_patience_does() -> None:
     async with whole_service() as world, telephone() as phone:
         leg = await dial(phone, world)
         await leg.answered()
-        waiting = asyncio.create_task(app.until_told_to_stop(world.service, 0.2))
+        waiting = asyncio.create_task(app.until_told_to_stop(world.service, lambda: 0.2))
         await asyncio.sleep(0)
         os.kill(os.getpid(), signal.SIGTERM)
         await asyncio.wait_for(waiting, 5)
         assert len(world.service.registry) == 1
+
+
+class Impatient(ServiceManager):
+    """Ends the service once it is ready."""
+
+    def ready(self) -> None:
+        os.kill(os.getpid(), signal.SIGINT)
 
 
 async def test_the_service_says_when_it_is_ready_and_ends_with_status_0() -> None:
@@ -292,7 +300,7 @@ async def test_the_service_says_when_it_is_ready_and_ends_with_status_0() -> Non
         settings = demo_settings(
             ANYWHERE, ANYWHERE, TOKEN, world.bbb, world.conference.addresses[0]
         )
-        status = await app.run(settings, ready=lambda: os.kill(os.getpid(), signal.SIGINT))
+        status = await app.run(settings, manager=Impatient())
         assert status == 0
 
 

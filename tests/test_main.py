@@ -5,7 +5,6 @@ from __future__ import annotations
 
 import importlib
 import logging
-import os
 import socket
 import subprocess
 import sys
@@ -28,6 +27,7 @@ from dialin.phone import CallReport, HungUpBy, Recording, Step
 from dialin.presets import page
 from dialin.settings import Settings
 from dialin.settings.pages import example, reference
+from dialin.systemd import ServiceManager
 from tests.settings import SECRET, TOKEN
 
 TOML = f"""
@@ -132,13 +132,17 @@ class Service:
 
     def __init__(self, status: int = 0, error: BaseException | None = None) -> None:
         self.settings: Settings | None = None
+        self.anew: Settings | None = None
         self.status = status
         self.error = error
 
-    async def run(self, settings: Settings, *, ready: Callable[[], None]) -> int:
+    async def run(
+        self, settings: Settings, *, load: Callable[[], Settings], manager: ServiceManager
+    ) -> int:
         self.settings = settings
+        self.anew = load()
         logging.getLogger("dialin.app").info("begun")
-        ready()
+        manager.ready()
         if self.error:
             raise self.error
         return self.status
@@ -154,6 +158,7 @@ def test_run_runs_the_service_with_its_settings(
 
     assert result.exit_code == status
     assert service.settings
+    assert service.anew == service.settings
     assert service.settings.trunks["lab"].numbers[0].e164 == "+493012345678"
     assert "info dialin.app msg=begun" in result.stderr
 
@@ -185,15 +190,6 @@ def test_the_service_manager_is_told_when_calls_are_taken(
         monkeypatch.setenv("NOTIFY_SOCKET", str(tmp_path / "notify"))
         assert invoke("run", "--config", file).exit_code == 0
         assert manager.recv(100) == b"READY=1"
-
-
-def test_the_service_managers_socket_may_be_abstract(monkeypatch: pytest.MonkeyPatch) -> None:
-    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as manager:
-        manager.bind(f"\0dialin-test-{os.getpid()}")
-        manager.settimeout(5)
-        monkeypatch.setenv("NOTIFY_SOCKET", f"@dialin-test-{os.getpid()}")
-        command_line.tell_systemd("STOPPING=1")
-        assert manager.recv(100) == b"STOPPING=1"
 
 
 def test_demo_hands_on_what_it_was_told(stand_in: Callable[..., None]) -> None:

@@ -4,19 +4,16 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from importlib.metadata import version
 
 from dialin import selftest
+from dialin.app.core import Core
 from dialin.app.site import KnownRooms, SelfTestTally, make_facts, make_numbers
 from dialin.links import LinkKey
-from dialin.registration import Standing
-from dialin.registry import CallSnapshot, Registry
-from dialin.room_events import RoomEvents
-from dialin.rooms import Rooms
+from dialin.registry import CallSnapshot
 from dialin.settings import Settings
-from dialin.static_rooms import StaticRooms
 from dialin.web.api import (
     Operation,
     RoomsDesk,
@@ -30,12 +27,18 @@ from dialin.web.api import (
 )
 from dialin.web.api.state import ServerShown, TrunkShown, written
 from dialin.web.console import Console
+from dialin.web.facts import PageFacts
 from dialin.web.metrics import Metrics
 from dialin.web.pages import Pages
 
 
 def make_tokens(settings: Settings) -> Tokens:
-    """Who may use the API: the token of `web`, which opens everything, and those by name."""
+    """Who may use the API."""
+    return Tokens(tokens_of(settings), per_minute=settings.web.requests_per_minute)
+
+
+def tokens_of(settings: Settings) -> list[Token]:
+    """The token of `web`, which opens everything, and those by name."""
     everything = settings.web.token
     tokens = [Token("web", everything.get_secret_value())] if everything else []
     tokens += [
@@ -44,75 +47,76 @@ def make_tokens(settings: Settings) -> Tokens:
         )
         for name, token in settings.tokens.items()
     ]
-    return Tokens(tokens, per_minute=settings.web.requests_per_minute)
+    return tokens
 
 
 @dataclass(frozen=True, slots=True)
 class Told:
     """The running parts that the API tells of."""
 
-    registry: Registry
-    rooms: Rooms
+    settings: Callable[[], Settings]
+    """Those in force."""
+    core: Core
     known: KnownRooms
-    static: StaticRooms
-    events: RoomEvents
-    metrics: Metrics
-    standings: Callable[[], Mapping[str, Standing]]
-    """How each trunk that registers stands."""
     tested: SelfTestTally
 
 
-def make_operations(settings: Settings, told: Told, state: StateDesk) -> Sequence[Operation]:
+def make_operations(told: Told, state: StateDesk) -> Sequence[Operation]:
     """Everything that can be asked."""
     return (
-        *call_operations(told.registry),
-        *room_operations(make_rooms_desk(settings, told)),
+        *call_operations(told.core.registry),
+        *room_operations(make_rooms_desk(told)),
         *state_operations(state),
     )
 
 
-def make_console(settings: Settings, told: Told, state: StateDesk, tokens: Tokens) -> Console:
-    """The operators' pages. On a listener of their own they stand below no path of the world's."""
+def make_console(told: Told, state: StateDesk, tokens: Tokens) -> Console:
+    """The operators' pages."""
+    return Console(Pages(console_facts(told.settings())), tokens, state, told.core.registry)
+
+
+def console_facts(settings: Settings) -> PageFacts:
+    """What the console says. On a listener of its own it stands below no path of the world's."""
     facts = make_facts(settings)
-    own = facts if settings.web.public_port is None else replace(facts, root="")
-    return Console(Pages(own), tokens, state, told.registry)
+    return facts if settings.web.public_port is None else replace(facts, root="")
 
 
-def make_rooms_desk(settings: Settings, told: Told) -> RoomsDesk:
+def make_rooms_desk(told: Told) -> RoomsDesk:
     """Rooms, their PINs and links."""
-    secret, numbers = settings.web.link_secret, make_numbers(settings)
+    settings = told.settings()
+    secret = settings.web.link_secret
     return RoomsDesk(
         finder=told.known,
-        book=told.static,
-        calls=told.registry,
-        numbers=lambda: numbers,
+        book=told.core.pins.static,
+        calls=told.core.registry,
+        numbers=lambda: make_numbers(told.settings()),
         key=LinkKey(secret.get_secret_value()) if secret else None,
         root=settings.web.root,
         link_days=settings.web.link_days,
     )
 
 
-def make_state_desk(settings: Settings, told: Told) -> StateDesk:
+def make_state_desk(told: Told) -> StateDesk:
     """How everything does."""
     last = told.tested
     return StateDesk(
-        name=settings.service.name,
+        name=lambda: told.settings().service.name,
         version=version("dialin"),
-        calls=told.registry,
-        max_calls=lambda: settings.service.max_calls,
-        accepting=lambda: not told.registry.is_draining,
-        trunks=lambda: trunks_shown(settings, told),
-        servers=lambda: servers_shown(settings, told),
-        recent_ends=lambda: told.registry.recent_ends,
+        calls=told.core.registry,
+        max_calls=lambda: told.core.registry.max_calls,
+        accepting=lambda: not told.core.registry.is_draining,
+        trunks=lambda: trunks_shown(told.settings(), told),
+        servers=lambda: servers_shown(told.settings(), told),
+        recent_ends=lambda: told.core.registry.recent_ends,
         selftest=lambda: (last.last.at, last.last.ok) if last.last else None,
-        wrong_pins=told.metrics.wrong_pins_last_hour,
-        drain=told.registry.drain,
+        wrong_pins=told.core.metrics.wrong_pins_last_hour,
+        drain=told.core.registry.drain,
     )
 
 
 def trunks_shown(settings: Settings, told: Told) -> list[TrunkShown]:
     """Each trunk, and how it does."""
-    standings, calls = told.standings(), told.registry.snapshots()
+    standings, calls = told.core.registrations.standings, told.core.registry.snapshots()
     shown = [
         TrunkShown(
             name=name,
@@ -120,7 +124,7 @@ def trunks_shown(settings: Settings, told: Told) -> list[TrunkShown]:
             registered=standings[name].is_registered if name in standings else None,
             seconds_left=round(standings[name].seconds_left, 1) if name in standings else None,
             cause=standings[name].cause if name in standings else "",
-            last_invite_at=last_invite(told.metrics, name),
+            last_invite_at=last_invite(told.core.metrics, name),
             calls=counted(calls, "trunk")[name],
             numbers=[number.e164 for number in trunk.numbers],
         )
@@ -134,7 +138,7 @@ def trunks_shown(settings: Settings, told: Told) -> list[TrunkShown]:
                 registered=None,
                 seconds_left=None,
                 cause="",
-                last_invite_at=last_invite(told.metrics, selftest.TRUNK),
+                last_invite_at=last_invite(told.core.metrics, selftest.TRUNK),
                 calls=counted(calls, "trunk")[selftest.TRUNK],
                 numbers=[],
             )
@@ -144,7 +148,8 @@ def trunks_shown(settings: Settings, told: Told) -> list[TrunkShown]:
 
 def servers_shown(settings: Settings, told: Told) -> list[ServerShown]:
     """Each BBB server, and how it does."""
-    calls = told.registry.snapshots()
+    calls = told.core.registry.snapshots()
+    mute_keys = {name: server.mute_keys for name, server in settings.bbb_servers.items()}
     return [
         ServerShown(
             name=server.name,
@@ -152,11 +157,11 @@ def servers_shown(settings: Settings, told: Told) -> list[ServerShown]:
             cause=server.cause,
             last_ok_at=written(server.last_ok_at) if server.last_ok_at else None,
             meetings=server.meetings,
-            webhooks=told.events.is_heard(server.name),
-            mutes="bridge" if settings.bbb_servers[server.name].mute_keys == "off" else "bbb",
+            webhooks=told.core.events.is_heard(server.name),
+            mutes="bridge" if mute_keys.get(server.name, "off") == "off" else "bbb",
             calls=counted(calls, "server")[server.name],
         )
-        for server in told.rooms.servers
+        for server in told.core.rooms.servers
     ]
 
 

@@ -11,14 +11,14 @@ import logging
 import os
 import secrets
 from ipaddress import IPv4Address, IPv6Address, ip_address
+from typing import TYPE_CHECKING
 
 import aiohttp
 
 from dialin import selftest
 from dialin.app.door import FrontDoor
-from dialin.app.pins import Pins
 from dialin.bbb_api import BbbApi, BbbUnavailable
-from dialin.bbb_voice import BbbVoice, KeyMethod, LiveKitTarget, VoiceServer
+from dialin.bbb_voice import KeyMethod, LiveKitTarget, VoiceServer
 from dialin.caller import RoomLabels
 from dialin.errors import OperatorError
 from dialin.house import CallPolicy, House
@@ -26,8 +26,6 @@ from dialin.ivr import PinRules
 from dialin.media.embedded import EmbeddedEngine
 from dialin.media.srtp import usable_suites
 from dialin.providers import contact_user, make_outside, media_networks, tls_target
-from dialin.room_events import RoomEvents
-from dialin.rooms import Rooms
 from dialin.settings import Settings
 from dialin.settings.base import MAX_PORT
 from dialin.settings.peers import BbbServerSettings, TrunkSettings
@@ -39,6 +37,9 @@ from dialin.wire.bbbxml import Meeting
 from dialin.wire.encryption import Encryption
 from dialin.wire.flow import Flow
 from dialin.wire.sdes import Suite
+
+if TYPE_CHECKING:  # it is made of these parts
+    from dialin.app.core import Core
 
 log = logging.getLogger(__name__)
 
@@ -260,30 +261,27 @@ def ports_beside(first: int, last: int) -> tuple[int, int]:
     return (last + 1, last + PHONE_PORTS) if above else (first - PHONE_PORTS, first - 1)
 
 
-def make_house(
-    settings: Settings,
-    engine: EmbeddedEngine,
-    rooms: Rooms,
-    pins: Pins,
-    room_events: RoomEvents,
-    voice: BbbVoice,
-    metrics: Metrics,
-) -> House:
-    """What every call works with."""
+def make_prompts(settings: Settings) -> Prompts:
+    """What callers hear. Raises OperatorError."""
     folder = settings.ivr.prompt_folder
+    return Prompts(settings.service.languages, [folder] if folder else [])
+
+
+def make_house(settings: Settings, core: Core) -> House:
+    """What every call works with."""
     return House(
-        media=engine,
-        prompts=Prompts(settings.service.languages, [folder] if folder else []),
-        pins=pins.desk,
-        rooms=rooms,
-        room_events=room_events,
-        voice=voice,
+        media=core.engine,
+        prompts=make_prompts(settings),
+        pins=core.pins.desk,
+        rooms=core.rooms,
+        room_events=core.events,
+        voice=core.voice,
         labels=RoomLabels(number=settings.label.template, withheld=settings.label.hidden),
         pseudonym_key=secrets.token_bytes(PSEUDONYM_KEY_BYTES),
         policy=make_policy(settings),
-        tally=metrics,
-        has_lobby=pins.has_lobby,
-        consents=pins.store,
+        tally=core.metrics,
+        has_lobby=core.pins.has_lobby,
+        consents=core.pins.store,
     )
 
 

@@ -8,7 +8,7 @@ Without `web.base_url` no server can reach us, so none is asked; rooms are polle
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterable, Iterator
 from contextlib import asynccontextmanager
 
 import aiohttp
@@ -51,35 +51,54 @@ class Webhooks:
         tally: Tally,
     ) -> None:
         self._names = tuple(settings.bbb_servers)
+        self._session = session
         self._rooms = rooms
         self._events = events
-        servers = dict(hook_servers(settings))
+        self._servers = dict(hook_servers(settings))
         self.receiver = HookReceiver(
-            servers, learn=self.learn, tally=tally, proxies=settings.web.proxies
+            self._servers, learn=self.learn, tally=tally, proxies=settings.web.proxies
         )
         """Who takes what is posted."""
-        self._registrars = {
-            name: HookRegistrar(
-                parts.make_api(name, settings.bbb_servers[name], session),
-                server.callback_url,
-                events,
-            )
-            for name, server in servers.items()
-        }
+        self._registrars = {name: self._registrar(settings, name) for name in self._servers}
+        self._running: dict[str, asyncio.Task[None]] = {}
+        self._tasks: asyncio.TaskGroup | None = None
 
     @asynccontextmanager
     async def registered(self, tasks: asyncio.TaskGroup) -> AsyncIterator[None]:
         """Ask all servers to post, while the block runs; to be begun once we listen."""
-        running = [
-            tasks.create_task(registrar.run(), name=f"webhooks of {name}")
-            for name, registrar in self._registrars.items()
-        ]
+        self._tasks = tasks
+        for name in self._registrars:
+            self._start(name)
         try:
             yield
         finally:
-            for task in running:
+            await self._end(self._registrars)
+
+    async def change(self, settings: Settings) -> None:
+        """Other servers from now on; those that stay as they are keep their hooks."""
+        wanted = dict(hook_servers(settings))
+        await self._end([name for name, one in self._servers.items() if wanted.get(name) != one])
+        self._names, self._servers = tuple(settings.bbb_servers), wanted
+        self.receiver.change(wanted)
+        for name in wanted.keys() - self._registrars.keys():
+            self._registrars[name] = self._registrar(settings, name)
+            self._start(name)
+
+    def _registrar(self, settings: Settings, name: str) -> HookRegistrar:
+        api = parts.make_api(name, settings.bbb_servers[name], self._session)
+        return HookRegistrar(api, self._servers[name].callback_url, self._events)
+
+    def _start(self, name: str) -> None:
+        if self._tasks is not None:
+            running = self._registrars[name].run()
+            self._running[name] = self._tasks.create_task(running, name=f"webhooks of {name}")
+
+    async def _end(self, names: Iterable[str]) -> None:
+        ending = [(self._registrars.pop(name), self._running.pop(name, None)) for name in [*names]]
+        for _, task in ending:
+            if task is not None:
                 task.cancel()
-            await asyncio.gather(*(one.close() for one in self._registrars.values()))
+        await asyncio.gather(*(registrar.close() for registrar, _ in ending))
 
     def learn(self, event: HookEvent) -> None:
         """Something happened on a server: the picture of rooms and the callers follow."""

@@ -94,6 +94,11 @@ class BbbVoice:
         self._answer_within_s = answer_within_s
         self._addresses: set[str] = set()
 
+    async def change(self, servers: Mapping[str, VoiceServer]) -> None:
+        """Other servers from the next call on; seats that are taken stay."""
+        self._servers = dict(servers)
+        await self.look_up()
+
     async def look_up(self) -> None:
         """Learn the servers' addresses. One that does not resolve now is tried again at a call."""
         for server in self._servers.values():
@@ -107,7 +112,8 @@ class BbbVoice:
 
     def can_mute_in_bbb(self, room: Room) -> bool:
         """Whether BBB's list of users follows when a caller in this room is muted."""
-        return self._servers[room.server].keys_for(room) is not KeyMethod.OFF
+        server = self._servers.get(room.server)
+        return server is not None and server.keys_for(room) is not KeyMethod.OFF
 
     async def join(
         self,
@@ -127,7 +133,9 @@ class BbbVoice:
         stays behind, or BBB would list a caller who is not there.
         """
         require_safe(room.voice_bridge, label, pseudonym)
-        server = self._servers[room.server]
+        server = self._servers.get(room.server)
+        if server is None:  # no longer in the settings
+            raise CallError(CONFERENCE_UNREACHABLE)
         target = server.target_for(room)
         flow = await self._resolve(target)
         host = self._signalling.local_host_for(flow)

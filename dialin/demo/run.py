@@ -64,7 +64,9 @@ async def demonstrate(
             return await tell(world.conference, world.service.registry, at, record)
         host, port = world.service.web_addresses[0]
         text = welcome(sip, f"{host}:{port}", token, world.link_secret)
-        await app.until_told_to_stop(world.service, DRAIN_WITHIN_S, ready=lambda: click.echo(text))
+        await app.until_told_to_stop(
+            world.service, lambda: DRAIN_WITHIN_S, ready=lambda: click.echo(text)
+        )
     return 0
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from contextlib import suppress
 from typing import Final
 
@@ -29,13 +29,32 @@ class Registrations:
         """What makes each of them, by the trunks' names."""
         self._make = dict(make)
         self._trunks: dict[str, TrunkRegistration] = {}
-        self._running: list[asyncio.Task[None]] = []
+        self._running: dict[str, asyncio.Task[None]] = {}
+        self._tasks: asyncio.TaskGroup | None = None
 
     def start(self, tasks: asyncio.TaskGroup) -> None:
         """Register, and stay registered until `close`."""
-        for name, make in self._make.items():
-            running = tasks.create_task(self._keep(name, make), name=f"registration {name}")
-            self._running.append(running)
+        self._tasks = tasks
+        for name in self._make:
+            self._start(name)
+
+    async def change(
+        self, make: Mapping[str, Callable[[], TrunkRegistration]], changed: Collection[str]
+    ) -> None:
+        """Other trunks from now on; those that stay and are not among the `changed` are not
+        touched. What is gone or changed is taken back first, as far as the provider answers."""
+        ending = {name for name in self._running if name not in make or name in changed}
+        for name in ending:
+            self._running.pop(name).cancel()
+        await self._leave([self._trunks.pop(name) for name in ending if name in self._trunks])
+        self._make = dict(make)
+        for name in self._make.keys() - self._running.keys():
+            self._start(name)
+
+    def _start(self, name: str) -> None:
+        if self._tasks is not None:
+            keeping = self._keep(name, self._make[name])
+            self._running[name] = self._tasks.create_task(keeping, name=f"registration {name}")
 
     async def _keep(self, name: str, make: Callable[[], TrunkRegistration]) -> None:
         while True:
@@ -59,9 +78,12 @@ class Registrations:
 
     async def close(self) -> None:
         """Take all registrations back, as far as the providers answer in time."""
+        await self._leave(self._trunks.values())
+        for task in self._running.values():
+            task.cancel()
+
+    async def _leave(self, trunks: Iterable[TrunkRegistration]) -> None:
         with suppress(TimeoutError):
             async with asyncio.timeout(LEAVE_WITHIN_S), asyncio.TaskGroup() as leaving:
-                for trunk in self._trunks.values():
+                for trunk in trunks:
                     leaving.create_task(trunk.leave())
-        for task in self._running:
-            task.cancel()

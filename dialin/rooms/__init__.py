@@ -56,10 +56,11 @@ class Rooms:
         jitter: Callable[[], float] = _random,
     ) -> None:
         """`jitter` gives numbers in [0, 1)."""
-        self._watchers = {
-            api.name: Watcher(api, poll_s=poll_s, jitter=jitter, on_rooms=self._index)
-            for api in apis
-        }
+        self._poll_s = poll_s
+        self._jitter = jitter
+        self._watchers = {api.name: self._watcher(api) for api in apis}
+        self._tasks: asyncio.TaskGroup | None = None
+        self._running: dict[str, asyncio.Task[None]] = {}
         self._by_voice_bridge: dict[str, list[Room]] = {}
         self._by_meeting_id: dict[str, list[Room]] = {}
         self._by_internal_id: dict[tuple[str, str], Room] = {}
@@ -68,8 +69,33 @@ class Rooms:
     async def run(self) -> None:
         """Watch all servers until cancelled."""
         async with asyncio.TaskGroup() as tasks:
+            self._tasks = tasks
             for watcher in self._watchers.values():
-                tasks.create_task(watcher.run(), name=f"rooms of {watcher.name}")
+                self._watch(watcher)
+            # Watchers come and go; the group ends with whoever runs this.
+            await asyncio.Event().wait()
+
+    def change(self, apis: Sequence[MeetingSource]) -> None:
+        """Other servers from now on, while `run` runs. Those that stay keep their rooms meanwhile,
+        and are asked at once by what they are asked with now."""
+        wanted = {api.name: api for api in apis}
+        for name in self._watchers.keys() - wanted.keys():
+            self._running.pop(name).cancel()
+        former, self._watchers = self._watchers, {}
+        for name, api in wanted.items():
+            watcher = self._watchers[name] = former.get(name) or self._watcher(api)
+            watcher.asks(api)
+            if name not in former:
+                self._watch(watcher)
+        self._index()
+
+    def _watcher(self, api: MeetingSource) -> Watcher:
+        return Watcher(api, poll_s=self._poll_s, jitter=self._jitter, on_rooms=self._index)
+
+    def _watch(self, watcher: Watcher) -> None:
+        if self._tasks is not None:
+            task = self._tasks.create_task(watcher.run(), name=f"rooms of {watcher.name}")
+            self._running[watcher.name] = task
 
     async def look_again(self) -> bool:
         """Ask all servers now, while `run` runs; whoever asks meanwhile shares the question.

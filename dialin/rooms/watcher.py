@@ -108,6 +108,11 @@ class Watcher:
         await asyncio.wait([answer])
         return answer.result()
 
+    def asks(self, api: MeetingSource) -> None:
+        """Ask by this from now on, and at once."""
+        self._api = api
+        self._wanted.set()
+
     def ask_soon(self) -> None:
         """Put one more question, after the one that may be under way."""
         self._wanted.set()

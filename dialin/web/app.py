@@ -47,7 +47,7 @@ def build_app(
     """The operators' pages, and beside them what the world may reach if that has no listener of
     its own.
 
-    Without a token there is no API.
+    While there is no token there is no API.
     """
     app = web.Application(
         middlewares=[
@@ -61,13 +61,12 @@ def build_app(
     app.router.add_get("/healthz", healthz())
     app.router.add_get("/readyz", readyz(ready, rooms))
     app.router.add_get("/metrics", metrics_page(metrics))
-    if tokens.exist:
-        add_operations(app, operations)
-        if console:
-            console.add_to(app)
-            if site is None:
-                add_static_files(app)
-        app.router.add_get("/api/openapi.json", openapi_page(operations, metrics.version))
+    add_operations(app, operations)
+    app.router.add_get("/api/openapi.json", openapi_page(operations, metrics.version))
+    if console:
+        console.add_to(app)
+        if site is None:
+            add_static_files(app)
     metrics.watch_calls(registry, rooms)
     if site:
         site.add_to(app)

@@ -21,6 +21,7 @@ from dialin.registry import CallSnapshot, CallState, HangUp
 from dialin.web.api.state import StateDesk
 from dialin.web.api.tokens import Scope, Tokens
 from dialin.web.console_sessions import IDLE_S, Session, Sessions
+from dialin.web.facts import PageFacts
 from dialin.web.live import HEARTBEAT_S, LOOK_EVERY_S, PACE_S, RETRY_S, WRITE_WITHIN_S, event
 from dialin.web.meeting_name import shown_name
 from dialin.web.pages import Pages
@@ -81,8 +82,14 @@ class Console:
         router.add_post(f"{HOME}/calls/{{call_id}}/{{action}}", self.act)
         app.on_shutdown.append(self._close)
 
+    def show(self, facts: PageFacts) -> None:
+        """Say this of the service from now on."""
+        self._pages.facts = facts
+
     async def page(self, request: web.Request) -> web.Response:
         """`/console`: the page, or what asks for a token."""
+        if not self._tokens.exist:
+            raise web.HTTPNotFound
         session = self._session(request)
         if session is None:
             return self._pages.page(

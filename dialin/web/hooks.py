@@ -109,6 +109,11 @@ class HookReceiver:
         self._seen: OrderedDict[bytes, None] = OrderedDict()
         self._said: dict[tuple[str, str], float] = {}
 
+    def change(self, servers: Mapping[str, HookServer]) -> None:
+        """Other servers from the next post on."""
+        self._servers = dict(servers)
+        self._resolved.clear()
+
     def add_to(self, app: web.Application) -> None:
         """Take posts there."""
         app.router.add_post(PATH, self.take)

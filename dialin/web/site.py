@@ -51,6 +51,10 @@ class Site:
         router.add_post(f"{ROOM}/callers/{{call_id}}/{{action}}", rooms.act)
         app.on_shutdown.append(self._listeners.close)
 
+    def show(self, facts: PageFacts) -> None:
+        """Say this of the service from now on."""
+        self._pages.facts = facts
+
     def error(
         self, request: web.Request, status: int, headers: Mapping[str, str]
     ) -> web.Response | None:

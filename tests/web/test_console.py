@@ -68,7 +68,7 @@ class World:
     def desk(self) -> StateDesk:
         """How things are."""
         return StateDesk(
-            name="Dial-in",
+            name=lambda: "Dial-in",
             version="1.2.3",
             calls=self.calls,
             max_calls=lambda: 50,

@@ -89,7 +89,7 @@ class ServiceShown(Shape):
 class StateDesk:
     """Where the state of things is known."""
 
-    name: str
+    name: Callable[[], str]
     version: str
     calls: LiveCalls
     max_calls: Callable[[], int]
@@ -109,7 +109,7 @@ class StateDesk:
         states = Counter(call.state for call in self.calls.snapshots())
         tested = self.selftest()
         return ServiceShown(
-            name=self.name,
+            name=self.name(),
             version=self.version,
             accepting=self.accepting(),
             calls={state.value: states[state] for state in CallState},

@@ -52,15 +52,19 @@ HOLDER = web.RequestKey("holder", Token)
 
 
 class Tokens:
-    """All tokens, and how often they may be used."""
+    """All tokens, and how often they may be used; without any there is no API, nor a console."""
 
     def __init__(
         self, tokens: Iterable[Token], *, per_minute: int, wrong_per_minute: int = WRONG_TOKENS
     ) -> None:
         """`per_minute`: requests that each token may make. Wrong ones: those of one address."""
+        self.change(tokens, per_minute=per_minute)
+        self._wrong = Limit(wrong_per_minute, MINUTE_S)
+
+    def change(self, tokens: Iterable[Token], *, per_minute: int) -> None:
+        """Other tokens from the next request on."""
         self._tokens = tuple(tokens)
         self._used = Limit(per_minute, MINUTE_S)
-        self._wrong = Limit(wrong_per_minute, MINUTE_S)
 
     @property
     def exist(self) -> bool:
@@ -101,10 +105,11 @@ def guard(tokens: Tokens) -> Middleware:
 
     @web.middleware
     async def check(request: web.Request, handler: Handler) -> web.StreamResponse:
-        if request.path.startswith(PREFIX) and request.path not in OPEN:
+        if request.path.startswith(PREFIX):
             if not tokens.exist:
                 raise web.HTTPNotFound
-            request[HOLDER] = tokens.admit(request)
+            if request.path not in OPEN:
+                request[HOLDER] = tokens.admit(request)
         return await handler(request)
 
     return check
