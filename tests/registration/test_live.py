@@ -323,6 +323,24 @@ async def test_the_next_server_that_dns_names_takes_over() -> None:
             await lab.stands(True)
 
 
+async def test_a_connection_that_broke_is_replaced_under_the_same_name() -> None:
+    instance = "urn:uuid:00000000-0000-5000-8000-000000000001"
+    named = replace(ACCOUNT, instance=instance)
+    async with Registrar() as registrar, trunk(registrar, "TCP", named) as lab:
+        await lab.stands(True)
+        before = len(registrar.registers)
+        registrar.line().close()
+        await registrar.until(lambda: len(registrar.registers) > before)
+        await lab.stands(True)
+        names = {
+            (contact.params.get("+sip.instance"), contact.params.get("reg-id"))
+            for _, request in registrar.registers
+            for contact in request.contacts
+        }
+        assert names == {(f"<{instance}>", "1")}
+        assert registrar.connections == 2
+
+
 async def next_response(registrar: Registrar, status: int) -> Response:
     """The next response of a status."""
     async with asyncio.timeout(10):
