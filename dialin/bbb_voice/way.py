@@ -22,7 +22,7 @@ from typing import Protocol
 
 from dialin.bbb_voice.errors import call_errors
 from dialin.bbb_voice.leg import TELEPHONE_EVENT, ConferenceLeg
-from dialin.bbb_voice.servers import KeyMethod, VoiceServer, VoiceTarget, user_part
+from dialin.bbb_voice.servers import VoiceServer, VoiceTarget, user_part
 from dialin.events import CONFERENCE_UNREACHABLE, INTERNAL_ERROR, CallError, Codec
 from dialin.media.engine import MediaEngine, MediaLeg
 from dialin.negotiation import Negotiation, Terms
@@ -109,11 +109,6 @@ class BbbVoice:
     def knows(self, host: str) -> bool:
         """Whether a voice server has this address."""
         return host in self._addresses
-
-    def can_mute_in_bbb(self, room: Room) -> bool:
-        """Whether BBB's list of users follows when a caller in this room is muted."""
-        server = self._servers.get(room.server)
-        return server is not None and server.keys_for(room) is not KeyMethod.OFF
 
     async def join(
         self,

@@ -300,8 +300,6 @@ async def test_a_meeting_on_livekit_is_called_there_under_its_label() -> None:
     assert signalling.arguments["from_user"] == "xxx-xxx-0594-2"
     assert engine.opened == [("192.0.2.1", ("192.0.2.60",))]
     assert not seat.can_mute_in_bbb
-    assert not way.can_mute_in_bbb(room)
-    assert way.can_mute_in_bbb(ROOM)
     assert not way.knows("192.0.2.50")
     await way.look_up()
     assert way.knows("192.0.2.50")
