@@ -40,6 +40,11 @@ def free_port() -> int:
         return int(probe.getsockname()[1])
 
 
+def hook_ids(bbb: DemoBbb) -> list[str]:
+    """What the server has."""
+    return [hook.id for hook in bbb.webhooks.hooks]
+
+
 @dataclass(frozen=True, slots=True)
 class World:
     """A BBB server, and what learns of it."""
@@ -48,6 +53,8 @@ class World:
     rooms: Rooms
     events: RoomEvents
     webhooks: Webhooks
+    values: dict[str, object]
+    """What the settings have of it."""
 
     async def until(self, is_so: Callable[[], bool]) -> None:
         """Wait for something that nobody tells."""
@@ -62,14 +69,12 @@ async def world(
 ) -> AsyncIterator[World]:
     """All that is needed of the service; its rooms have been asked for once."""
     port = free_port()
-    values = settings(
-        {
-            "bbb_servers.main.url": bbb.url,
-            "bbb_servers.main.secret": bbb.secret,
-            "web.base_url": f"http://127.0.0.1:{port}/",
-        }
-        | changes
-    )
+    own: dict[str, object] = {
+        "bbb_servers.main.url": bbb.url,
+        "bbb_servers.main.secret": bbb.secret,
+        "web.base_url": f"http://127.0.0.1:{port}/",
+    }
+    values = settings(own | changes)
     events = RoomEvents()
     metrics = Metrics(version="0", trunks=[])
     async with aiohttp.ClientSession() as session:
@@ -80,7 +85,7 @@ async def world(
         webhooks.receiver.add_to(app)
         async with asyncio.TaskGroup() as tasks, serve(app, "127.0.0.1", port):
             polling = tasks.create_task(rooms.run())
-            made = World(bbb, rooms, events, webhooks)
+            made = World(bbb, rooms, events, webhooks, own)
             async with webhooks.registered(tasks):
                 await rooms.look_again()
                 if registered:
@@ -159,6 +164,21 @@ async def test_a_server_without_webhooks_is_polled_and_told_of() -> None:
     async with DemoBbb(has_webhooks=False) as bbb, world(bbb, registered=False) as at:
         await at.until(lambda: at.webhooks.standings[0].cause == "no-webhooks")
         assert at.rooms.by_meeting_id("demo")
+
+
+async def test_settings_that_are_read_anew_end_and_begin_what_they_name() -> None:
+    async with DemoBbb() as bbb, world(bbb) as at:
+        before = hook_ids(bbb)
+        await at.webhooks.change(settings(at.values))
+        assert hook_ids(bbb) == before
+        await at.webhooks.change(settings(at.values | {"bbb_servers.main.webhooks": False}))
+        assert not hook_ids(bbb)
+        assert at.webhooks.standings == (HookStanding("main", False, False, OFF),)
+        await at.webhooks.change(settings(at.values))
+        await at.until(lambda: len(hook_ids(bbb)) == 1)
+        assert hook_ids(bbb) != before
+        bbb.webhooks.emit(meeting_ended(bbb.room("demo")))
+        await at.until(lambda: at.rooms.by_meeting_id("demo") is None)
 
 
 @pytest.mark.parametrize(

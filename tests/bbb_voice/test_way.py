@@ -263,6 +263,20 @@ async def test_a_server_whose_name_does_not_resolve_is_unreachable_and_hinders_n
     assert error.value.reason is CONFERENCE_UNREACHABLE
 
 
+async def test_servers_that_are_read_anew_count_from_the_next_call_on() -> None:
+    signalling = FakeSignalling(ANSWER, ANSWER)
+    way = voice(signalling, FakeEngine(FakeMedia()))
+    await join(way)
+    await way.change({"bbb1": VoiceServer("192.0.2.51", 5070, "UDP", ())})
+    assert way.knows("192.0.2.51")
+    await join(way)
+    assert signalling.uri == "sip:023456789@192.0.2.51:5070"
+    await way.change({})
+    with pytest.raises(CallError) as error:
+        await join(way)
+    assert error.value.reason is CONFERENCE_UNREACHABLE
+
+
 async def test_a_server_has_to_prove_its_name_where_that_name_leads() -> None:
     signalling = FakeSignalling()
     target = TlsTarget("localhost")
