@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -49,7 +49,8 @@ def create(
     def work(static: StaticRooms) -> Awaitable[StaticRoom]:
         return static.create(meeting_id, name=name, lobby=lobby, pin=pin)
 
-    tell(with_rooms(loaded_from(file).settings, work, asks=True), as_json=as_json)
+    settings = loaded_from(file).settings
+    tell(settings, with_rooms(settings, work, asks=True), as_json=as_json)
 
 
 @click.command()
@@ -57,12 +58,13 @@ def create(
 @json_option
 @config_option
 def show(meeting_id: str, file: Path | None, *, as_json: bool) -> None:
-    """Print a room and its PIN."""
+    """Print a room, its PIN, and what BigBlueButton's create call takes to show them."""
 
     async def work(static: StaticRooms) -> StaticRoom:
         return known(static, meeting_id)
 
-    tell(with_rooms(loaded_from(file).settings, work), as_json=as_json)
+    settings = loaded_from(file).settings
+    tell(settings, with_rooms(settings, work), as_json=as_json)
 
 
 @click.command()
@@ -76,7 +78,8 @@ def rotate(meeting_id: str, pin: str | None, file: Path | None, *, as_json: bool
     def work(static: StaticRooms) -> Awaitable[StaticRoom]:
         return static.rotate(meeting_id, pin=pin)
 
-    tell(with_rooms(loaded_from(file).settings, work, asks=True), as_json=as_json)
+    settings = loaded_from(file).settings
+    tell(settings, with_rooms(settings, work, asks=True), as_json=as_json)
 
 
 @click.command()
@@ -93,7 +96,8 @@ def change(
     def work(static: StaticRooms) -> Awaitable[StaticRoom]:
         return static.change(meeting_id, name=name, lobby=lobby)
 
-    tell(with_rooms(loaded_from(file).settings, work), as_json=as_json)
+    settings = loaded_from(file).settings
+    tell(settings, with_rooms(settings, work), as_json=as_json)
 
 
 @click.command()
@@ -162,23 +166,29 @@ def known(static: StaticRooms, meeting_id: str) -> StaticRoom:
     return room
 
 
-def tell(room: StaticRoom, *, as_json: bool) -> None:
+def tell(settings: Settings, room: StaticRoom, *, as_json: bool) -> None:
     """Print a room with its PIN."""
+    from dialin.app.site import make_numbers
+    from dialin.web.numbers import create_parameters
+
+    parameters = create_parameters(room.pin, make_numbers(settings))
     if as_json:
-        click.echo(json.dumps(facts(room), indent=2))
+        click.echo(json.dumps({**facts(room), "create_parameters": parameters}, indent=2))
     else:
-        for line in lines(room):
+        for line in lines(room, parameters):
             click.echo(line)
 
 
-def lines(room: StaticRoom) -> Iterator[str]:
-    """A room with its PIN, for people."""
+def lines(room: StaticRoom, parameters: Mapping[str, str]) -> Iterator[str]:
+    """A room with its PIN, and the parameters of BBB's create call, for people."""
     yield f"room   {printable(room.meeting_id)}"
     if room.name:
         yield f"name   {printable(room.name)}"
     yield f"PIN    {room.pin}"
     yield f"lobby  {'yes' if room.lobby else 'no'}"
     yield f"since  {room.created_at:%Y-%m-%d}"
+    for name, value in parameters.items():
+        yield f"create {name}={value}"
 
 
 def facts(room: StaticRoom, *, with_pin: bool = True) -> dict[str, Any]:

@@ -62,6 +62,15 @@ class DialNumber:
         return f"tel:{self.e164}{keys}"
 
 
+def create_parameters(pin: str, numbers: Sequence[DialNumber]) -> dict[str, str]:
+    """What BBB's `create` call takes so that BBB itself shows a room's PIN and our first number.
+
+    `pin` is the room's own; empty for none: BBB then draws one for the session.
+    """
+    wanted = {"voiceBridge": pin, "dialNumber": numbers[0].international if numbers else ""}
+    return {name: value for name, value in wanted.items() if value}
+
+
 @dataclass(frozen=True, slots=True)
 class ShownNumber:
     """A number as one reader sees it."""

@@ -35,6 +35,7 @@ state_directory = "{folder / "state"}"
 keep = {str(keep).lower()}
 [trunks.lab]
 allowed_sources = ["203.0.113.0/28"]
+numbers = [{{ e164 = "+493023125100" }}]
 [bbb_servers.main]
 url = "{url}"
 secret = "{secret}"
@@ -71,6 +72,11 @@ def test_a_room_is_given_a_pin_and_shown_with_it(file: Path) -> None:
         f"PIN    {room['pin']}",
         "lobby  yes",
     ]
+    assert shown[5:] == [f"create voiceBridge={room['pin']}", "create dialNumber=+49 30 23125100"]
+    assert room["create_parameters"] == {
+        "voiceBridge": room["pin"],
+        "dialNumber": "+49 30 23125100",
+    }
     assert len(str(room["pin"])) == 9
     assert json.loads(dialin("room", "show", "physics", "--json", file=file).output) == room
 
@@ -180,6 +186,7 @@ def test_all_that_is_stored_is_printed_and_consents_are_erased(file: Path) -> No
 
     asyncio.run(consent())
     stored = json.loads(dialin("privacy", "export", file=file).output)
+    del room["create_parameters"]  # made of the settings, not stored
     assert stored["static_rooms"] == [room]
     assert [one["call_id"] for one in stored["consents"]] == ["call-1", "call-2"]
     of_call = json.loads(dialin("privacy", "export", "--call", "call-2", file=file).output)

@@ -108,6 +108,7 @@ async def test_a_room_is_given_a_pin_and_shown_with_every_field(desk: Desk) -> N
                 "toll_free": True,
             },
         ],
+        "create_parameters": {"voiceBridge": pin, "dialNumber": "+49 30 12345678"},
         "state": "known",
         "callers": {"in_room": 0, "waiting": 0},
     }
@@ -139,6 +140,7 @@ async def test_a_meeting_that_runs_is_shown_with_its_own_number_and_its_callers(
     status, shown = await desk.ask("GET", "/demo")
     assert status == 200
     assert (shown["pin"], shown["pin_stays"], shown["state"]) == ("12345", False, "running")
+    assert shown["create_parameters"] == {"dialNumber": "+49 30 12345678"}
     assert shown["callers"] == {"in_room": 1, "waiting": 1}
 
 

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from dialin.web.language import reader
-from dialin.web.numbers import DialNumber, nearest_first, pin_groups
+from dialin.web.numbers import DialNumber, create_parameters, nearest_first, pin_groups
 
 BERLIN = DialNumber("+493023125100", label="Berlin", languages=("de", "en"))
 VIENNA = DialNumber("+4312345678", languages=("de",))
@@ -89,3 +89,12 @@ def test_grouping_loses_no_digit(pin: str) -> None:
     assert "".join(groups) == pin
     assert {len(group) for group in groups[:-1]} <= {3}
     assert 2 <= len(groups[-1]) <= 4
+
+
+def test_bbb_is_given_what_there_is() -> None:
+    assert create_parameters("123456789", [BERLIN]) == {
+        "voiceBridge": "123456789",
+        "dialNumber": "+49 30 23125100",
+    }
+    assert create_parameters("", [BERLIN]) == {"dialNumber": "+49 30 23125100"}
+    assert create_parameters("123456789", []) == {"voiceBridge": "123456789"}

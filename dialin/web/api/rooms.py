@@ -30,7 +30,7 @@ from dialin.static_rooms import (
 from dialin.web.api.calls import LiveCalls
 from dialin.web.api.operation import WHOLE, Asked, Given, MeetingId, Operation, Refusal, Shape
 from dialin.web.api.tokens import Scope
-from dialin.web.numbers import DialNumber
+from dialin.web.numbers import DialNumber, create_parameters
 from dialin.web.room_view import RoomFacts, RoomFinder, callers_of
 
 DAY_S = 86400
@@ -127,6 +127,9 @@ class RoomShown(Shape):
     """Whether it is the room's own, and not that of one session."""
     lobby: bool
     numbers: list[NumberShown]
+    create_parameters: dict[str, str]
+    """What to give BigBlueButton's create call, so that it shows this number and PIN: `dialNumber`,
+    and `voiceBridge` if the PIN stays."""
     state: Literal["running", "known"]
     callers: CallersShown
     links: LinksShown | None
@@ -196,13 +199,15 @@ class RoomsDesk:
 
     def _shown(self, facts: RoomFacts) -> RoomShown:
         callers = callers_of(self.calls.snapshots(), facts.meeting_id)
+        numbers = self.numbers()
         return RoomShown(
             meeting_id=facts.meeting_id,
             name=facts.name,
             pin=facts.pin or None,
             pin_stays=facts.pin_stays,
             lobby=facts.lobby,
-            numbers=[number_shown(number) for number in self.numbers()],
+            numbers=[number_shown(number) for number in numbers],
+            create_parameters=create_parameters(facts.pin if facts.pin_stays else "", numbers),
             state="running" if facts.running else "known",
             callers=CallersShown(in_room=len(callers.in_room), waiting=len(callers.waiting)),
             links=self.links(facts.meeting_id, Right.GUEST),
