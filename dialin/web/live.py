@@ -22,6 +22,9 @@ RETRY_S = 5
 """When a browser comes again after a stream has broken."""
 PACE_S = 0.2
 """Between two looks, however fast things change."""
+SHARE = 0.1
+"""Of the service's time that all streams together may take: calls come first."""
+LONGEST_PAUSE_S = 10.0
 LOOK_EVERY_S = 1.0
 """What no call changes, such as the meeting's begin, is seen as soon as this."""
 HEARTBEAT_S = 15.0
@@ -55,6 +58,10 @@ class Listeners:
         finally:
             self._rooms[meeting_id] -= 1
             self._rooms += Counter()  # drops those at nought
+
+    def pause_s(self, took_s: float) -> float:
+        """How long one stream rests after a look that took so long."""
+        return min(LONGEST_PAUSE_S, max(PACE_S, took_s * len(self) / SHARE))
 
     async def close(self, _app: web.Application) -> None:
         """Signal of aiohttp's: the streams end within LOOK_EVERY_S."""
@@ -98,20 +105,19 @@ class LivePages:
         await _write(response, f"retry: {RETRY_S * 1000}\n\n")
         beat_at = loop.time() + self._heartbeat_s
         while self._rooms.gate.seconds_left(visit.link) > 0 and not self._listeners.are_closed:
+            began = loop.time()
             version, visit = self._rooms.calls.version, self._rooms.again(visit)
             glance = self._rooms.glance(visit)
-            if glance != seen:
-                parts = self._rooms.parts(visit)
-                has_all = not sent and digest_of(parts) == page
-                for name, html in parts.items():
-                    if sent.get(name) != html and not has_all:
-                        await _write(response, event(name, html))
-                sent, seen = parts, glance
+            parts = sent if glance == seen else self._rooms.parts(visit)
+            took_s = loop.time() - began
+            has_all = not sent and digest_of(parts) == page
+            news = [name for name in parts if sent.get(name) != parts[name] and not has_all]
+            sent, seen = parts, glance
+            told = "".join(event(name, parts[name]) for name in news)
+            if told or loop.time() >= beat_at:
+                await _write(response, told or ":\n\n")
                 beat_at = loop.time() + self._heartbeat_s
-            elif loop.time() >= beat_at:
-                await _write(response, ":\n\n")
-                beat_at = loop.time() + self._heartbeat_s
-            await asyncio.sleep(PACE_S)
+            await asyncio.sleep(self._listeners.pause_s(took_s))
             with suppress(TimeoutError):
                 async with asyncio.timeout(LOOK_EVERY_S):
                     await self._rooms.calls.changed(version)

@@ -41,6 +41,8 @@ OBEYED_WITHIN_S = 0.7
 """How long a page without scripts waits for its order to show."""
 PARTS = ("service", "join", "count", "callers", "invite")
 """What of the page changes by itself; each has a template, and an element of that name."""
+MOST_SHOWN = 100
+"""Callers that a list shows; the rest is a number."""
 ICS_NAME = 'attachment; filename="invitation.ics"'
 
 
@@ -163,7 +165,7 @@ class RoomPages:
     def glance(self, visit: Visit) -> object:
         """Changes whenever `parts` would, at the price of a look."""
         sentence, age_s = self._condition().sentence(datetime.now(UTC))
-        return visit.room, self._callers(visit), sentence, visit.who.words.ago(age_s)
+        return visit.room, self._callers(visit), sentence, int(age_s // 60)
 
     async def _give(self, visit: Visit, wanted: web.UrlMappingMatchInfo) -> bool:
         """Give an order to a caller of this very room; False if it makes no sense any more."""
@@ -214,6 +216,7 @@ class RoomPages:
             "invitation": invitation,
             "pin_groups": pin_groups(visit.room.pin),
             "callers": callers,
+            "most": MOST_SHOWN,
             "is_host": visit.is_host,
             "token": self.gate.key.form_token(visit.link) if visit.is_host else "",
             "below": below,

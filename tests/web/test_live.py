@@ -6,7 +6,7 @@ from __future__ import annotations
 import asyncio
 import re
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import ExitStack, asynccontextmanager
 from dataclasses import replace
 from html import unescape
 from urllib.parse import parse_qs, urlsplit
@@ -15,7 +15,7 @@ import pytest
 from aiohttp import ClientResponse, web
 
 from dialin.registry import CallState, WaitingFor
-from dialin.web.live import Listeners, LivePages, event
+from dialin.web.live import LONGEST_PAUSE_S, PACE_S, Listeners, LivePages, event
 from dialin.web.room_page import PARTS, RoomPages
 from dialin.web.room_view import Condition, RoomFacts
 from tests.web.conftest import Client, Visit
@@ -161,6 +161,18 @@ def test_places_are_counted_by_room_and_given_back() -> None:
     assert len(listeners) == 0
     with listeners.one_more("a"):
         pass
+
+
+def test_all_streams_together_leave_most_of_the_time_to_calls() -> None:
+    listeners = Listeners()
+    with ExitStack() as stack:
+        stack.enter_context(listeners.one_more("0"))
+        assert listeners.pause_s(0.001) == PACE_S
+        assert listeners.pause_s(0.03) == pytest.approx(0.3)
+        for room in range(1, 50):
+            stack.enter_context(listeners.one_more(str(room)))
+        assert listeners.pause_s(0.01) == pytest.approx(5.0)
+        assert listeners.pause_s(1.0) == LONGEST_PAUSE_S
 
 
 async def test_a_reader_who_goes_leaves_a_place(visit: Visit) -> None:

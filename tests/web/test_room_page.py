@@ -91,6 +91,19 @@ async def test_a_host_sees_each_caller_by_the_label_of_the_meeting(visit: Visit)
     assert len(rows) == 3
 
 
+async def test_of_a_thousand_callers_a_hundred_are_shown_and_the_rest_is_a_number(
+    visit: Visit,
+) -> None:
+    calls = [replace(WAITING, id=f"f{place}") for place in range(1000)]
+    client = await visit(World(calls=Calls(calls)).app())
+    shown = await page(client, HOST.path())
+    rows = shown.get_element_by_id("callers").xpath(".//li")
+
+    assert text_of(shown.get_element_by_id("count")) == "0 in the meeting, 1000 waiting"
+    assert len(rows) == 101
+    assert text_of(rows[-1]) == "and 900 more"
+
+
 async def test_a_host_with_nobody_calling_is_told_so(visit: Visit) -> None:
     client = await visit(World().app())
     shown = await page(client, HOST.path())
