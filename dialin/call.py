@@ -76,8 +76,6 @@ FAREWELLS: dict[EndReason, tuple[PromptId, ...]] = {
 }
 """What a caller who is still there hears before we hang up."""
 
-BACK_TO_THE_ROOM = frozenset({NO_PIN, WRONG_PIN, AMBIGUOUS_PIN, DIRECTORY_DOWN})
-"""What does not end the call of somebody who has a room to go back to."""
 FAREWELL_WITHIN_S = 20.0
 
 
@@ -189,10 +187,8 @@ class Call:
         self._record.is_now(CallState.PIN)
         try:
             return await self._prompt.room(PromptId.WHICH_ROOM, from_room=room)
-        except CallError as error:
-            if error.reason not in BACK_TO_THE_ROOM:
-                raise
-            return room
+        except CallError:
+            return self._prompt.as_it_is_now(room)
 
     async def _obey(self) -> NoReturn:
         """Runs beside the story: what hosts and operators ask for reaches whom it is for."""

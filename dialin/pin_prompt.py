@@ -63,7 +63,7 @@ class PinPrompt:
             )
             match entry:
                 case GoBack() if from_room:
-                    return self._as_it_is_now(from_room)
+                    return self.as_it_is_now(from_room)
                 case Entered(keyed):
                     if room := self._neighbour(keyed, from_room) or await self._room_for(keyed):
                         return room
@@ -77,6 +77,10 @@ class PinPrompt:
                     if silences >= self._policy.pin_tries:
                         raise CallError(NO_PIN)
                     prompts = (PromptId.NO_DIGITS, PromptId.ENTER_PIN)
+
+    def as_it_is_now(self, room: Room) -> Room:
+        """A meeting that ended meanwhile is not to be joined, but waited for."""
+        return self._house.rooms.current(room) or replace(room, running=False)
 
     async def _room_for(self, pin: str) -> Room | None:
         """The room a PIN names, or None when the caller may try another.
@@ -126,7 +130,3 @@ class PinPrompt:
         return next(
             (other for other in rooms.breakouts_of(main) if other.sequence == int(keyed)), None
         )
-
-    def _as_it_is_now(self, room: Room) -> Room:
-        """A meeting that ended meanwhile is not to be joined, but waited for."""
-        return self._house.rooms.current(room) or replace(room, running=False)

@@ -10,6 +10,7 @@ import pytest
 
 from dialin import events
 from dialin.events import CallError
+from dialin.media.engine import NoMediaPort
 from dialin.pin import Found
 from dialin.registry import Admit, CallState, LowerHand, MoveTo, Refuse, WaitingFor
 from dialin.rooms import Room
@@ -200,7 +201,15 @@ async def test_a_conference_that_stays_away() -> None:
 
 
 async def test_without_a_free_port_for_the_conference_nothing_is_tried_again() -> None:
-    async with call(voice=FakeVoice(CallError(events.INTERNAL_ERROR))) as scene:
+    full = FakeVoice(CallError(events.CONFERENCE_UNREACHABLE), NoMediaPort("no port"))
+    async with call(voice=full) as scene:
+        scene.media.keys("123456789#")
+        assert await scene.ended() is events.BUSY
+
+
+async def test_a_fault_of_ours_while_coming_back_ends_the_call() -> None:
+    voice = FakeVoice(*map(CallError, (events.CONFERENCE_UNREACHABLE, events.INTERNAL_ERROR)))
+    async with call(voice=voice) as scene:
         scene.media.keys("123456789#")
         assert await scene.ended() is events.INTERNAL_ERROR
 
@@ -386,6 +395,15 @@ async def test_wrong_pins_of_who_has_a_room_lead_back_to_it_and_count_for_the_wh
         scene.media.keys("222222#333333#")
         await scene.until(lambda: len(scene.voice.joined) == 2)
         assert scene.desk.asked == ["1", "123456789", "222222", "333333"]
+
+
+async def test_who_keys_wrong_pins_while_their_meeting_ends_waits_for_it() -> None:
+    async with call() as scene:
+        await scene.keys_pin_and_is_in()
+        scene.rooms.known.clear()
+        scene.media.keys("*01#2#3#")
+        await scene.until(lambda: scene.record.snapshot().waiting_for is WaitingFor.ROOM)
+        assert len(scene.voice.joined) == 1
 
 
 async def test_who_keys_nothing_is_back_in_the_room() -> None:
