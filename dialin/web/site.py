@@ -47,7 +47,7 @@ class Site:
         router.add_get(f"{ROOM}/invite.txt", rooms.text)
         router.add_get(f"{ROOM}/invite.ics", rooms.calendar)
         router.add_get(f"{ROOM}/qr.svg", rooms.qr_code)
-        router.add_get(f"{ROOM}/events", live.events)
+        router.add_get(f"{ROOM}/events", live.events, allow_head=False)
         router.add_post(f"{ROOM}/callers/{{call_id}}/{{action}}", rooms.act)
         app.on_shutdown.append(self._listeners.close)
 

@@ -149,6 +149,13 @@ async def test_only_so_many_listen_to_a_room_and_in_all(visit: Visit) -> None:
         assert full.headers["Retry-After"] == "60"
 
 
+async def test_only_who_reads_gets_a_stream(visit: Visit) -> None:
+    client = await visit(World().app())
+    response = await client.head(GUEST.path("events"))
+
+    assert (response.status, response.headers["Allow"]) == (405, "GET")
+
+
 def test_places_are_counted_by_room_and_given_back() -> None:
     listeners = Listeners(most=2, most_of_a_room=1)
     with listeners.one_more("a"):
