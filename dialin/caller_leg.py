@@ -132,8 +132,10 @@ class CallerLeg:
             )
 
     async def _close_media(self) -> None:
-        self._house.tally.leg_ended("trunk", await self.media.statistics())
-        await self.media.close()
+        try:
+            self._house.tally.leg_ended("trunk", await self.media.statistics())
+        finally:
+            await self.media.close()
 
     async def _agree(self) -> sdp.RemoteMedia:
         """Offer and answer, and with them the ACK."""

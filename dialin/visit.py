@@ -251,8 +251,10 @@ class Visit:
         return Seat(leg, news)
 
     async def _give_back(self, leg: ConferenceLeg) -> None:
-        self._house.tally.leg_ended("bbb", await leg.media.statistics())
-        await leg.leave()
+        try:
+            self._house.tally.leg_ended("bbb", await leg.media.statistics())
+        finally:  # whoever hangs up at this very moment must not leave a ghost in BBB
+            await leg.leave()
 
     async def _stay(self, seat: Seat) -> None:
         """Join the two legs' audio until the conference is over, or lost."""

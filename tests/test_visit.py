@@ -367,6 +367,18 @@ async def test_another_room_without_hanging_up() -> None:
         assert scene.record.snapshot().room == "other"
 
 
+async def test_who_hangs_up_while_their_seat_is_given_back_leaves_no_ghost() -> None:
+    async with call() as scene:
+        await scene.keys_pin_and_is_in()
+        [seat] = scene.voice.seats
+        seat.media.counts_for_s = 5
+        scene.media.keys("*0")
+        await asyncio.sleep(1)
+        scene.leg.caller_hangs_up()
+        assert await scene.ended() is events.LEFT_ROOM
+        assert (seat.hung_up, seat.media.closed) == (1, 1)
+
+
 async def test_star_alone_leads_back_to_the_room() -> None:
     async with call() as scene:
         await scene.keys_pin_and_is_in()

@@ -102,6 +102,7 @@ class FakeMedia:
         self.pressed: list[tuple[str, int | None]] = []
         self.mutes: list[bool] = []
         self.plays_on = ""
+        self.counts_for_s = 0.0
         self.has_no_volume = False
         self.volume_db = 0
 
@@ -150,6 +151,7 @@ class FakeMedia:
         self.volume_db = gain_db
 
     async def statistics(self) -> LegStatistics:
+        await asyncio.sleep(self.counts_for_s)
         return LegStatistics(packets_received=50, packets_lost=2, jitter_ms=1.26)
 
     async def close(self) -> None:
