@@ -3,8 +3,8 @@
 
 Everything is looked up and checked once, at the start; during a call a prompt is a table entry. A
 prompt is never silence: what a language lacks is said in another one, and what none has is a tone.
-Playing the files is left to `media`, saying the right thing at the right time to `ivr` and `call`,
-making the files to `scripts/render-prompts`.
+Playing the files is left to `media`, saying the right thing at the right time to `call` and
+`visit`, making the files to `scripts/render-prompts`.
 
 An operator's folder is laid out as this package is: `<language>/<prompt>.<pcmu|pcma|g722>`.
 """

@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 from array import array
 from collections.abc import Sequence
+from itertools import pairwise
 from operator import mul
 
 FRAMES_PER_S = 50
@@ -28,6 +29,8 @@ EDGE_DB = 38.0
 SLICE_S = 0.005
 """How finely beginning and end are looked for, and how long the voice fades in and out."""
 LOUDEST = 0.9 * 32767
+CLICK_S, GAP_S = 0.05, 0.3
+"""What sounds so shortly behind, or before, so long a pause is the button of the recorder."""
 SILENCE_DBOV = -60.0
 """What stays below this everywhere is silence."""
 
@@ -70,7 +73,22 @@ def edges(samples: Sequence[int], rate_hz: int) -> tuple[int, int] | None:
         for index, power in enumerate(powers(samples, width))
         if decibels(power) > level - EDGE_DB
     ]
-    return loud[0] * width, min(len(samples), (loud[-1] + 1) * width)
+    islands = _islands(loud, round(GAP_S / SLICE_S))
+    while len(islands) > 1 and len(islands[-1]) * SLICE_S < CLICK_S:
+        islands.pop()
+    while len(islands) > 1 and len(islands[0]) * SLICE_S < CLICK_S:
+        islands.pop(0)
+    return islands[0][0] * width, min(len(samples), (islands[-1][-1] + 1) * width)
+
+
+def _islands(indices: Sequence[int], gap: int) -> list[list[int]]:
+    """Rising indices in groups, a new one wherever they leap by `gap` or more."""
+    groups = [[indices[0]]]
+    for one, other in pairwise(indices):
+        if other - one >= gap:
+            groups.append([])
+        groups[-1].append(other)
+    return groups
 
 
 def at_level(samples: Sequence[int], rate_hz: int, dbov: float) -> array[int] | None:

@@ -25,6 +25,9 @@ FADE = RATE * 5 // 1000
 MARGIN_DB = 15.9
 # Speech begins and ends where a 5 ms slice is within this of the active level.
 EDGE_DB = 38.0
+# What sounds for less than CLICK behind, or before, a pause of GAP is no speech: Pico clicks.
+CLICK = RATE * 50 // 1000
+GAP = RATE * 300 // 1000
 
 _MASTER = ["-t", "raw", "-e", "signed-integer", "-b", "16", "-c", "1", "-r", str(RATE), "-"]
 _RAW_8_KHZ = ["-t", "raw", "-b", "8", "-r", "8000"]
@@ -86,7 +89,12 @@ def shaped(samples: Samples) -> Samples:
     slice_width = FADE
     threshold = 10 ** ((active_level(samples) - EDGE_DB) / 10)
     loud = np.flatnonzero(_power(samples, slice_width) > threshold)
-    speech = samples[loud[0] * slice_width : (loud[-1] + 1) * slice_width].copy()
+    islands = np.split(loud, np.flatnonzero(np.diff(loud) * slice_width >= GAP) + 1)
+    while len(islands) > 1 and len(islands[-1]) * slice_width < CLICK:
+        islands.pop()
+    while len(islands) > 1 and len(islands[0]) * slice_width < CLICK:
+        islands.pop(0)
+    speech = samples[islands[0][0] * slice_width : (islands[-1][-1] + 1) * slice_width].copy()
     ramp = np.linspace(0, 1, FADE, dtype=np.float32)
     speech[:FADE] *= ramp
     speech[-FADE:] *= ramp[::-1]

@@ -318,3 +318,12 @@ class TestLevel:
         loud = level.at_level(click, 16_000, -22)
         assert loud is not None
         assert max(loud) <= 0.9 * 32767
+
+    def test_the_button_of_the_recorder_is_cut_off(self) -> None:
+        pause, click = [0] * 8000, [20000] * 160
+        word = [round(5000 * math.sin(index / 9)) for index in range(4800)]
+        found = level.edges(pause + click + pause + word + pause + click, 16_000)
+        assert found is not None
+        assert found[0] == pytest.approx(16_160, abs=80)
+        assert found[1] == pytest.approx(16_160 + 4800, abs=80)
+        assert level.edges(pause + click, 16_000) == (8000, 8160)
