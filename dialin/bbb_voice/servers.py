@@ -59,6 +59,11 @@ class VoiceTarget:
         """What stands in the From where a phone number would: FreeSWITCH bans callers by it."""
         return pseudonym
 
+    @property
+    def always_sends(self) -> bool:
+        """Whether silence means that it is gone: FreeSWITCH sends noise where nobody speaks."""
+        return True
+
 
 @dataclass(frozen=True, slots=True)
 class LiveKitTarget(VoiceTarget):
@@ -71,6 +76,11 @@ class LiveKitTarget(VoiceTarget):
     def from_user(self, label: str, pseudonym: str) -> str:
         """The label: LiveKit bans nobody by number."""
         return user_part(label)
+
+    @property
+    def always_sends(self) -> bool:
+        """livekit-sip is not known to send where everybody is muted."""
+        return False
 
 
 @dataclass(frozen=True, slots=True)

@@ -122,7 +122,8 @@ class BbbVoice:
     ) -> ConferenceLeg:
         """Take a seat in the room's conference, to be bridged with the caller's leg `beside` it.
 
-        `silence_s`: without a packet for so long the seat's media is lost; None: as for any leg.
+        `silence_s`: without a packet for so long the seat's media is lost, where the conference
+        sends all the time; None: as for any leg.
         Raises CallError: conference-unreachable when nobody answers in time, conference-refused
         when the server says no or answers with media that cannot be used. Nothing half-taken
         stays behind, or BBB would list a caller who is not there.
@@ -139,7 +140,7 @@ class BbbVoice:
                 host=host,
                 allowed=target.media_networks or (flow.host,),
                 beside=beside,
-                timeout_s=silence_s,
+                timeout_s=silence_s if target.always_sends else None,
             )
             undo.push_async_callback(media.close)
             invite = partial(

@@ -315,7 +315,8 @@ class MediaSettings(Section):
         ge=1,
         le=3600,
         description="A conference that sends nothing for so long is lost, and its callers wait "
-        "until they can go back. FreeSWITCH sends all the time.",
+        "until they can go back. FreeSWITCH sends all the time; LiveKit may not, and is given "
+        "`timeout_s`.",
     )
     latch: Literal["sdp", "same-ip"] = Field(
         default="sdp",

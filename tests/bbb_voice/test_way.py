@@ -79,13 +79,19 @@ def livekit(bridge: Bridge = "auto") -> VoiceServer:
     )
 
 
-async def join(way: BbbVoice, room: Room = ROOM, label: str = "xxx-xxx-0594") -> ConferenceLeg:
+async def join(
+    way: BbbVoice,
+    room: Room = ROOM,
+    label: str = "xxx-xxx-0594",
+    silence_s: float | None = None,
+) -> ConferenceLeg:
     return await way.join(
         room,
         label=label,
         pseudonym="314159265358979",
         codec=Codec.PCMA,
         beside=cast(Any, FakeMedia()),
+        silence_s=silence_s,
     )
 
 
@@ -307,13 +313,14 @@ async def test_a_meeting_on_livekit_is_called_there_under_its_label() -> None:
     signalling, engine = FakeSignalling(), FakeEngine(FakeMedia())
     way = BbbVoice(cast(Any, signalling), cast(Any, engine), {"bbb1": livekit()})
     room = replace(ROOM, audio_bridge="livekit")
-    seat = await join(way, room, label="xxx-xxx-0594 (2)")
+    seat = await join(way, room, label="xxx-xxx-0594 (2)", silence_s=4.0)
     assert signalling.uri == "sip:023456789@192.0.2.60:5062"
     assert signalling.flow == Flow("TCP", "192.0.2.60", 5062)
     assert signalling.arguments["from_display"] == "xxx-xxx-0594 (2)"
     assert signalling.arguments["from_user"] == "xxx-xxx-0594-2"
     assert engine.opened == [("192.0.2.1", ("192.0.2.60",))]
     assert not seat.can_mute_in_bbb
+    assert engine.timeout_s is None
     assert not way.knows("192.0.2.50")
     await way.look_up()
     assert way.knows("192.0.2.50")
