@@ -19,7 +19,9 @@ from urllib.parse import urlsplit
 import click
 
 from dialin import log
+from dialin.commands.greenlight import greenlight
 from dialin.commands.privacy import privacy
+from dialin.commands.prompts import prompts
 from dialin.commands.room import room
 from dialin.commands.status import drain, status
 from dialin.commands.usual import config_option, loaded_from, usual
@@ -74,9 +76,11 @@ def cli() -> None:
 
 
 cli.add_command(room)
+cli.add_command(greenlight)
 cli.add_command(status)
 cli.add_command(drain)
 cli.add_command(privacy)
+cli.add_command(prompts)
 
 
 @cli.command()
