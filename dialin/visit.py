@@ -297,13 +297,14 @@ class Visit:
         BBB takes a moment to notice that a meeting is over, so it is asked twice before anybody is
         told that a host has removed them.
         """
-        if not seat.leg.ended.done():
-            cause = seat.leg.media.lost.result()
+        lost, ended = seat.leg.media.lost, seat.leg.ended
+        if lost.done() and (not ended.done() or ended.result().by == "us"):
+            cause = lost.result()
             if cause != MEDIA_TIMEOUT:
                 raise CallError(reason_for_silence(cause, CONFERENCE_MEDIA_LOST))
             self._lost_by = CONFERENCE_MEDIA_LOST
             return
-        end = seat.leg.ended.result()
+        end = ended.result()
         gone = why_gone(end, await self._house.rooms.is_still_running(self._room))
         if gone is Gone.REMOVED:
             await asyncio.sleep(NOTICES_AFTER_S)
