@@ -13,6 +13,7 @@ import logging
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from pathlib import Path
 
 import aiohttp
 
@@ -86,11 +87,22 @@ async def look_at_pins(settings: Settings) -> PinReport:
     """Compare all PINs that lead anywhere. Raises OperatorError."""
     live = await ask_servers(settings)
     static: tuple[StaticRoom, ...] = ()
-    if settings.store.keep:
+    if (file := pins.store_file(settings)) and _is_there(file):
         async with opened_beside(settings) as store:
             static = (await static_rooms(store)).all()
     risk = risk_24h(pins.lengths(live.rooms, static), pins.make_limits(settings))
     return PinReport(twins(static, live.rooms), risk, live.silent)
+
+
+def _is_there(file: Path) -> bool:
+    """Whether there is a store to look into; a look makes none, which might be another user's."""
+    try:
+        file.stat()
+    except (FileNotFoundError, NotADirectoryError):
+        return False
+    except OSError:  # opening it says what is wrong
+        return True
+    return True
 
 
 async def static_rooms(store: Store, live: Live | None = None) -> StaticRooms:

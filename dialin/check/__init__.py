@@ -2,9 +2,9 @@
 """`dialin check`: look at everything that must be right, and say what to do where it is not.
 
 The only part of the check that sees the settings whole: here they become plain arguments. What a
-step looks at stands in `local` and `running` for this machine, in `servers` and `trunks` for
-others; how steps are taken in `steps`. It works beside the running service: what that holds is not
-bound, and its registrations stay.
+step looks at stands in `local`, `pins` and `running` for this machine, in `servers` and `trunks`
+for others; how steps are taken in `steps`. It works beside the running service: what that holds is
+not bound, and its registrations stay.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from pathlib import Path
 import aiohttp
 
 from dialin.app import parts
+from dialin.app.beside import look_at_pins
 from dialin.check.agreement import AgreementCheck, Callback
 from dialin.check.local import (
     address_is_free,
@@ -27,6 +28,7 @@ from dialin.check.local import (
     rtp_ports_are_free,
 )
 from dialin.check.pages import pages_are_of_use
+from dialin.check.pins import guessing_is_hopeless, pins_are_distinct
 from dialin.check.running import Running, look_for_service, offers_suit, service_is_ready
 from dialin.check.servers import ServerCheck, Trial
 from dialin.check.steps import Finding, Result, Sheet, Step, fail, ok, warn
@@ -69,6 +71,7 @@ async def check(sheet: Sheet, file: Path | None, *, trial_room: str | None = Non
     running = await look_for_service(settings.web.host, settings.web.port)
     sheet.look("service", lambda: service_is_ready(running))
     _check_ports(sheet, settings, running)
+    await _check_pins(sheet, settings)
     await _check_others(sheet, settings, running, trial_room)
 
 
@@ -83,6 +86,17 @@ def _settings_findings(loaded: Loaded) -> Iterator[Finding]:
     for warning in loaded.warnings:
         cause, _, remedy = warning.partition(". Say ")
         yield warn(f"{cause.removesuffix('.')}.", f"Say {remedy}" if remedy else "")
+
+
+async def _check_pins(sheet: Sheet, settings: Settings) -> None:
+    try:
+        report = await look_at_pins(settings)
+    except OperatorError as error:
+        sheet.tell("static PINs", [fail(error.cause, error.remedy)])
+        return
+    max_risk, accepted = settings.pin.max_risk, settings.pin.accept_risk
+    sheet.tell("static PINs", pins_are_distinct(report))
+    sheet.tell("pin.max_risk", [guessing_is_hopeless(report, max_risk, accepted=accepted)])
 
 
 def _pages_findings(settings: Settings) -> Iterator[Finding]:
