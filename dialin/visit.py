@@ -405,7 +405,7 @@ class Visit:
                 at_first = later = PromptId.WAITING_FOR_HOST
             case _:
                 was_in = self._lost_by is not None
-                at_first = later = PromptId.CONNECTION_LOST if was_in else PromptId.UNREACHABLE
+                at_first = later = PromptId.CONNECTION_LOST if was_in else PromptId.CONNECTING
         self._announcer.announce(at_first)
         while True:
             await asyncio.sleep(self._policy.remind_every_s)

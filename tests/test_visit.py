@@ -180,7 +180,7 @@ async def test_a_host_who_never_decides() -> None:
 async def test_a_conference_that_does_not_answer_is_waited_for() -> None:
     async with call(voice=FakeVoice(is_away=True)) as scene:
         scene.media.keys("123456789#")
-        await scene.hears("unreachable")
+        await scene.hears("connecting")
         assert scene.record.snapshot().waiting_for is WaitingFor.CONFERENCE
         await asyncio.sleep(1)
         assert scene.media.plays_on == "music"

@@ -54,6 +54,7 @@ class PromptId(StrEnum):
     WAITING_FOR_HOST = "waiting-for-host"
     REFUSED_BY_HOST = "refused-by-host"
     REMOVED = "removed"
+    CONNECTING = "connecting"
     CONNECTION_LOST = "connection-lost"
     RECONNECTED = "reconnected"
     BREAKOUT_ENDED = "breakout-ended"

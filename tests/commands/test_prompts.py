@@ -92,7 +92,7 @@ class TestCheck:
         result = prompts("check", "de")
         assert result.exit_code == 0, result.stdout
         (line,) = result.stdout.splitlines()
-        assert line.startswith("de: 76 prompts, ")
+        assert line.startswith("de: 77 prompts, ")
         assert "0 missing" in line
 
     def test_says_what_is_wrong_with_recordings(self, tmp_path: Path) -> None:
