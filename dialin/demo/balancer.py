@@ -35,16 +35,25 @@ class DemoBalancer(ApiServer):
         *,
         kind: Balancer = Balancer.SCALELITE,
         lists_meetings: bool = True,
+        uses_external_voice_bridge: bool = False,
+        default_parameters: Mapping[str, str] = {},
+        override_parameters: Mapping[str, str] = {},
         host: str = "127.0.0.1",
         port: int = 0,
         secret: str | None = None,
     ) -> None:
-        """`lists_meetings`: whether getMeetings is answered; Scalelite may have it switched off."""
+        """`lists_meetings`: whether getMeetings is answered; Scalelite may have it switched off.
+
+        The three others are Scalelite's USE_EXTERNAL_VOICE_BRIDGE, DEFAULT_CREATE_PARAMS and
+        OVERRIDE_CREATE_PARAMS.
+        """
         super().__init__(host=host, port=port, secret=secret)
         self.servers = list(servers)
         """Those that take meetings, in turn."""
         self._kind = kind
         self._lists_meetings = lists_meetings
+        self._uses_external_voice_bridge = uses_external_voice_bridge
+        self._defaults, self._overrides = default_parameters, override_parameters
         self._turn = count()
 
     def perform(self, call: str, query: Mapping[str, str]) -> bytes:
@@ -75,13 +84,13 @@ class DemoBalancer(ApiServer):
         return None
 
     def _rewritten(self, meeting_id: str, query: Mapping[str, str]) -> dict[str, str]:
-        dropped = (
-            {"voiceBridge"} if self._kind is Balancer.SCALELITE else {"voiceBridge", "dialNumber"}
-        )
-        kept = {name: value for name, value in query.items() if name not in dropped}
-        if self._kind is Balancer.SCALELITE:
-            kept["voiceBridge"] = scalelite_pin(meeting_id, self._taken(meeting_id))
-        return kept
+        if self._kind is Balancer.B3LB:
+            dropped = {"voiceBridge", "dialNumber"}
+            return {name: value for name, value in query.items() if name not in dropped}
+        wanted, taken = query.get("voiceBridge", ""), self._taken(meeting_id)
+        is_kept = self._uses_external_voice_bridge and wanted and wanted not in taken
+        voice_bridge = wanted if is_kept else scalelite_pin(meeting_id, taken)
+        return {**self._defaults, **query, **self._overrides, "voiceBridge": voice_bridge}
 
     def _taken(self, meeting_id: str) -> set[str]:
         return {

@@ -46,6 +46,28 @@ async def test_scalelite_gives_a_pin_that_follows_from_the_meeting() -> None:
     assert scalelite_pin("b", {pin}) != pin
 
 
+async def test_scalelite_may_keep_a_wish_unless_another_meeting_has_it() -> None:
+    balancer = DemoBalancer(servers(), uses_external_voice_bridge=True)
+    made = ask(balancer, "create", meetingID="b", voiceBridge="720137201")
+    assert made.meetings[0].voice_bridge == "720137201"
+    made = ask(balancer, "create", meetingID="c", voiceBridge="720137201")
+    assert made.meetings[0].voice_bridge == scalelite_pin("c", set())
+    made = ask(balancer, "create", meetingID="d")
+    assert made.meetings[0].voice_bridge == scalelite_pin("d", set())
+
+
+async def test_scalelite_adds_parameters_and_replaces_others() -> None:
+    both = servers()
+    number = {"dialNumber": "+49 30 2"}
+    adds = DemoBalancer(both, default_parameters=number)
+    ask(adds, "create", meetingID="b", dialNumber="+49 30 1")
+    ask(adds, "create", meetingID="c")
+    replaces = DemoBalancer(both, override_parameters=number)
+    ask(replaces, "create", meetingID="d", dialNumber="+49 30 1")
+    rooms = {room.meeting_id: room for one in both for room, _ in one.listed_meetings()}
+    assert [rooms[one].dial_number for one in "bcd"] == ["+49 30 1", "+49 30 2", "+49 30 2"]
+
+
 async def test_b3lb_drops_pin_and_number() -> None:
     both = servers()
     balancer = DemoBalancer(both, kind=Balancer.B3LB)
