@@ -348,6 +348,51 @@ class TestOpening:
             await asyncio.sleep(POLL_S + 1)  # and polling goes on
 
 
+class TestServersThatChange:
+    async def test_come_and_go_with_their_rooms(self) -> None:
+        one, two = Server("one", meeting("physics")), Server("two", meeting("maths", "987654321"))
+        async with watching(one) as rooms:
+            rooms.change([two])
+            assert rooms.with_voice_bridge("123456789") == ()
+            assert await rooms.look_again()
+            assert ids(rooms.known) == [("two", "maths")]
+            asked = len(one.asked_at)
+            await asyncio.sleep(3 * POLL_S)
+            assert len(one.asked_at) == asked
+            assert len(two.asked_at) >= 3
+
+    async def test_keep_their_rooms_and_are_asked_at_once_by_the_new_secret(self) -> None:
+        old, new = Server("one", meeting("physics")), Server("one", meeting("maths", "987654321"))
+        async with watching(old) as rooms:
+            await asyncio.sleep(1)
+            rooms.change([new])
+            assert ids(rooms.known) == [("one", "physics")]
+            await asyncio.sleep(LOOK_GAP_S)
+            assert ids(rooms.known) == [("one", "maths")]
+
+    async def test_that_are_gone_keep_nobody_who_asks(self) -> None:
+        server = Server("one", meeting("physics"))
+        async with watching(server) as rooms:
+            [room] = rooms.known
+            server.takes_s = 100
+            asking = asyncio.create_task(rooms.look_again())
+            await asyncio.sleep(0.6)
+            rooms.change([])
+            assert not await asking
+            assert await rooms.is_still_running(room) is False
+            assert await rooms.look_again()
+
+    async def test_leave_who_waits_to_whoever_has_the_room_then(self) -> None:
+        one = Server("one", meeting("physics", running=False))
+        two = Server("two", meeting("physics", "987654321"))
+        async with watching(one) as rooms:
+            [room] = rooms.known
+            waiting = asyncio.create_task(rooms.opened(room))
+            await asyncio.sleep(1)
+            rooms.change([two])
+            assert (await asyncio.wait_for(waiting, 2)).key == ("two", "physics")
+
+
 class TestHealth:
     async def test_begins_unasked(self) -> None:
         rooms = Rooms([Server("one")], poll_s=POLL_S)

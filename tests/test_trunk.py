@@ -504,3 +504,28 @@ class TestRegistrars:
         trunks.learn("two", ["192.0.2.20"], self.NOW)
         assert self.name_at(trunks, "192.0.2.20") == "two"
         assert self.name_at(trunks, "192.0.2.19") == "one"
+
+
+class TestTrunksThatChange:
+    def test_new_ones_are_heard_and_those_that_are_gone_are_not(self) -> None:
+        trunks = Trunks([Trunk("old", networks=["192.0.2.0/24"])])
+        trunks.change([Trunk("new", networks=["203.0.113.0/28"])])
+        assert not trunks.allows("192.0.2.1")
+        found = trunks.trunk_for("203.0.113.1")
+        assert found is not None
+        assert found.name == "new"
+
+    def test_the_registrar_of_one_that_stays_is_still_known(self) -> None:
+        trunks = Trunks([Trunk("gone", networks=[]), Trunk("stays", networks=[])])
+        trunks.learn("gone", ["192.0.2.20", "192.0.2.21"], 0)
+        trunks.learn("stays", ["192.0.2.20"], 0)
+        trunks.change([again := Trunk("stays", networks=[])])
+        assert trunks.trunk_for("192.0.2.20") is again
+        assert not trunks.allows("192.0.2.21")
+
+    def test_what_is_refused_changes_nothing(self) -> None:
+        trunks = Trunks([stays := Trunk("a", networks=["192.0.2.7"])])
+        with pytest.raises(OperatorError):
+            trunks.change([Trunk("b", networks=["::1"]), Trunk("c", networks=["::1"])])
+        assert trunks.trunk_for("192.0.2.7") is stays
+        assert not trunks.allows("::1")

@@ -44,9 +44,9 @@ class Registrations:
         """Other trunks from now on; those that stay and are not among the `changed` are not
         touched. What is gone or changed is taken back first, as far as the provider answers."""
         ending = {name for name in self._running if name not in make or name in changed}
+        await self._leave([self._trunks.pop(name) for name in ending if name in self._trunks])
         for name in ending:
             self._running.pop(name).cancel()
-        await self._leave([self._trunks.pop(name) for name in ending if name in self._trunks])
         self._make = dict(make)
         for name in self._make.keys() - self._running.keys():
             self._start(name)

@@ -384,3 +384,23 @@ def test_whatever_passes_the_gate_is_made_of_the_label_alphabet(label: str) -> N
         return
     assert re.fullmatch(r"[A-Za-z0-9 ().-]{1,32}", label)
     assert not re.search("bbbid|global_audio|listenonly", label, re.IGNORECASE)
+
+
+async def test_servers_that_change_count_from_the_next_call_on() -> None:
+    signalling = FakeSignalling(ANSWER, ANSWER)
+    way = voice(signalling, FakeEngine(FakeMedia()))
+    seat = await join(way)
+    await way.change({"bbb1": VoiceServer("192.0.2.70", 5080, "UDP", ())})
+    assert way.knows("192.0.2.70")
+    assert way.knows("192.0.2.50"), "the seat that is taken is there still"
+    await join(way)
+    assert signalling.uri == "sip:023456789@192.0.2.70:5080"
+    await seat.leave()
+
+
+async def test_a_server_that_is_gone_takes_no_more_callers() -> None:
+    way = voice(FakeSignalling(), FakeEngine(FakeMedia()))
+    await way.change({})
+    with pytest.raises(CallError) as error:
+        await join(way)
+    assert error.value.reason is CONFERENCE_UNREACHABLE
