@@ -8,6 +8,7 @@ import json
 import re
 import shutil
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -38,7 +39,7 @@ async def test_every_operation_and_event_has_its_line() -> None:
 
 @pytest.mark.skipif(not shutil.which("curl"), reason="needs curl")
 async def test_the_commands_work_as_they_stand(tmp_path: Path) -> None:
-    sections = {
+    sections: dict[str, dict[str, Any]] = {
         "service": {"state_directory": str(tmp_path)},
         "store": {"keep": True},
         "web": {"link_secret": "s3cret-of-the-links-Xq7Lw2Vb9Zr4"},
