@@ -39,7 +39,7 @@ async def test_every_operation_and_event_has_its_line() -> None:
 
 @pytest.mark.skipif(not shutil.which("curl"), reason="needs curl")
 async def test_the_commands_work_as_they_stand(tmp_path: Path) -> None:
-    sections: dict[str, dict[str, Any]] = {
+    sections: dict[str, Any] = {
         "service": {"state_directory": str(tmp_path)},
         "store": {"keep": True},
         "web": {"link_secret": "s3cret-of-the-links-Xq7Lw2Vb9Zr4"},
