@@ -28,7 +28,8 @@ pytestmark = [pytest.mark.e2e, needs_baresip]
 
 LOW, HIGH, NOBODY = 450, 1050, 750
 """What they say, in Hz, and what nobody says."""
-TALK_S = 3.0
+TALK_S = 10.0
+"""Longer than it takes to tell who comes in how many are there, in place of the room's sound."""
 MEASURED = RATE_HZ
 """Samples at the end of the call: a second, when both were there."""
 LOUD, FAINT = 100_000.0, 10_000.0
