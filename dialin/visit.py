@@ -14,7 +14,7 @@ import asyncio
 import logging
 from collections.abc import AsyncIterator, Coroutine
 from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import chain, repeat
 from typing import Any, NoReturn, TypeAlias, TypeVar
 
@@ -181,8 +181,9 @@ class Visit:
         if not self._admission.result():
             raise CallError(REFUSED_BY_HOST)
         self._visitor.admitted_to.add(meeting_id)
-        self._room = self._house.rooms.by_meeting_id(meeting_id) or self._room
-        await self._until_begun()  # it may have ended meanwhile
+        now = self._house.rooms.by_meeting_id(meeting_id)
+        self._room = now or replace(self._room, running=False)  # it may have ended meanwhile
+        await self._until_begun()
 
     @asynccontextmanager
     async def _seat(self) -> AsyncIterator[Seat]:

@@ -157,6 +157,18 @@ async def test_a_host_may_let_a_caller_in_before_the_meeting_begins() -> None:
         assert "waiting-for-host" not in scene.media.heard
 
 
+async def test_a_meeting_that_ends_before_the_host_decides_is_not_joined() -> None:
+    async with call(has_lobby=True) as scene:
+        scene.media.keys("123456789#")
+        await at(scene, CallState.WAITING)
+        scene.rooms.known.clear()
+        scene.order(Admit())
+        await scene.until(lambda: scene.record.snapshot().waiting_for is WaitingFor.ROOM)
+        assert not scene.voice.joined
+        scene.rooms.opening.set_result(ROOM)
+        await scene.in_room()
+
+
 async def test_who_was_let_in_is_not_kept_in_the_lobby_again() -> None:
     async with call(has_lobby=True) as scene:
         scene.media.keys("123456789#")
