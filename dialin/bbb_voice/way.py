@@ -201,8 +201,7 @@ class WayIn:
         audio = Negotiation(self.media, self.host, terms)
         sip = await self.invite(offer=audio.offer())
         self.undo.callback(sip.hang_up)
-        audio.attend(sip)
-        await audio.accept(await sip.answered())
+        await audio.agree(sip)
         return sip, audio
 
 

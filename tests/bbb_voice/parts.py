@@ -24,12 +24,18 @@ class FakeOutgoing:
         self.ended: asyncio.Future[LegEnd] = asyncio.get_running_loop().create_future()
         self.on_reoffer: Callable[[bytes | None], bytes | None] = lambda offer: None
         self.on_reanswer: Callable[[bytes], None] = lambda answer: None
+        self.early: asyncio.Queue[bytes] = asyncio.Queue()
+        self.rings_s = 0.0
         self.hung_up = 0
         self.info: list[str] = []
         self.refuses_info: Exception | None = None
 
+    async def early_media(self) -> bytes:
+        """The answers of provisional responses, as they come."""
+        return await self.early.get()
+
     async def answered(self) -> bytes:
-        await asyncio.sleep(0)
+        await asyncio.sleep(self.rings_s)
         if isinstance(self.outcome, Exception):
             raise self.outcome
         return self.outcome

@@ -404,3 +404,17 @@ async def test_a_server_that_is_gone_takes_no_more_callers() -> None:
     with pytest.raises(CallError) as error:
         await join(way)
     assert error.value.reason is CONFERENCE_UNREACHABLE
+
+
+async def test_an_early_answer_readies_the_media_and_the_last_one_has_the_last_word() -> None:
+    """FreeSWITCH with `start_dtmf` sends 183 with SDP before its 200."""
+    signalling, media = FakeSignalling(), FakeMedia()
+    signalling.leg.rings_s = 0.1
+    signalling.leg.early.put_nowait(ANSWER.replace(b"m=audio 16384", b"m=audio 16400"))
+    joining = asyncio.create_task(join(voice(signalling, FakeEngine(media))))
+    while not media.settings:  # noqa: ASYNC110 - a few turns of the loop
+        await asyncio.sleep(0)
+    assert not joining.done()
+    assert media.settings[0].remote_rtp_port == 16400
+    await joining
+    assert media.settings[-1].remote_rtp_port == 16384
