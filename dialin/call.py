@@ -35,6 +35,7 @@ from dialin.events import (
     NO_PIN,
     REFUSED_BY_HOST,
     REMOVED,
+    STOPPED,
     WAITED_TOO_LONG,
     WRONG_PIN,
     CallError,
@@ -72,6 +73,7 @@ FAREWELLS: dict[EndReason, tuple[PromptId, ...]] = {
     MEETING_ENDED: (PromptId.MEETING_ENDED, PromptId.GOODBYE),
     REMOVED: (PromptId.REMOVED, PromptId.GOODBYE),
     ENDED_BY_OPERATOR: (PromptId.GOODBYE,),
+    STOPPED: (PromptId.SERVICE_RESTARTS, PromptId.GOODBYE),
     BUSY: (PromptId.SERVICE_BUSY, PromptId.GOODBYE),
 }
 """What a caller who is still there hears before we hang up."""
@@ -195,7 +197,7 @@ class Call:
         while True:
             order = await self._record.next_order()
             if isinstance(order, HangUp):
-                raise CallError(ENDED_BY_OPERATOR)
+                raise CallError(STOPPED if order.service_stops else ENDED_BY_OPERATOR)
             if self._visit:
                 self._visit.give(order)
 

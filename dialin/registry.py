@@ -53,6 +53,9 @@ class WaitingFor(StrEnum):
 class HangUp:
     """End the call."""
 
+    service_stops: bool = False
+    """Whether it is for that, which the caller is told; else an operator wants it."""
+
 
 @dataclass(frozen=True, slots=True)
 class Admit:

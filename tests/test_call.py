@@ -393,6 +393,14 @@ async def test_an_operator_ends_a_call() -> None:
         assert scene.media.heard[-1] == "goodbye"
 
 
+async def test_who_is_there_when_the_service_stops_is_told() -> None:
+    async with call() as scene:
+        await scene.keys_pin_and_is_in()
+        scene.order(HangUp(service_stops=True))
+        assert await scene.ended() is events.STOPPED
+        assert scene.media.heard[-2:] == ["service-restarts", "goodbye"]
+
+
 async def test_orders_that_make_no_sense_before_a_room_are_forgotten() -> None:
     async with call() as scene:
         await scene.until(lambda: scene.record.state is CallState.PIN)
