@@ -26,7 +26,8 @@ FRAME_UNITS = 160
 
 MAX_CLIP_BYTES = 16 * 1024 * 1024
 """Half an hour of music."""
-CACHED_CLIPS = 64
+CACHED_CLIPS = 2048
+"""Every prompt in each language and codec, and an operator's own; 30 MB or so if all are heard."""
 
 KEY_MS = 160
 """How long a key is down; shorter than 40 ms is missed, longer than a second annoys."""
