@@ -37,6 +37,8 @@ from dialin.wire.encryption import Encryption
 from dialin.wire.flow import Flow
 from dialin.wire.message import Request, parse
 from dialin.wire.sdes import Suite
+from tests.peers.clips import Clips
+from tests.peers.phone import Phone
 from tests.settings import UNSUPPORTED, settings
 from tests.settings.test_peer_checks import REGISTER
 from tests.world import ANYWHERE, TOKEN, Traces, World, settled, whole_service
@@ -264,28 +266,35 @@ async def test_sigterm_lets_calls_finish_and_refuses_new_ones() -> None:
 
 
 @pytest.mark.parametrize("second", [signal.SIGTERM, signal.SIGINT])
-async def test_a_second_signal_stops_at_once(second: signal.Signals) -> None:
-    async with whole_service() as world, telephone() as phone:
-        leg = await dial(phone, world)
-        await leg.answered()
-        waiting = asyncio.create_task(app.until_told_to_stop(world.service, lambda: 600))
-        await asyncio.sleep(0)
-        os.kill(os.getpid(), signal.SIGTERM)
-        await asyncio.sleep(0.1)
-        assert not waiting.done()
-        os.kill(os.getpid(), second)
-        await asyncio.wait_for(waiting, 5)
+async def test_a_second_signal_ends_calls_with_a_word(
+    second: signal.Signals, tmp_path: Path
+) -> None:
+    clips = Clips(tmp_path / "clips")
+    async with whole_service(dtmf="info", **clips.settings) as world:
+        async with Phone(world.sip_port("udp")) as phone:
+            assert await phone.dial() == 200
+            waiting = asyncio.create_task(app.until_told_to_stop(world.service, lambda: 600))
+            await asyncio.sleep(0)
+            os.kill(os.getpid(), signal.SIGTERM)
+            await asyncio.sleep(0.1)
+            assert not waiting.done()
+            os.kill(os.getpid(), second)
+            await phone.is_hung_up_on()
+            await asyncio.wait_for(waiting, 5)
+            assert clips.heard(phone.rtp.audio)[-2:] == ["service-restarts", "goodbye"]
+        assert (await world.ends()) == {"service/stopped": 1}
 
 
-async def test_draining_ends_when_patience_does() -> None:
-    async with whole_service() as world, telephone() as phone:
+async def test_draining_ends_when_patience_does(tmp_path: Path) -> None:
+    clips = Clips(tmp_path / "clips")
+    async with whole_service(dtmf="info", **clips.settings) as world, telephone() as phone:
         leg = await dial(phone, world)
         await leg.answered()
         waiting = asyncio.create_task(app.until_told_to_stop(world.service, lambda: 0.2))
         await asyncio.sleep(0)
         os.kill(os.getpid(), signal.SIGTERM)
-        await asyncio.wait_for(waiting, 5)
-        assert len(world.service.registry) == 1
+        await asyncio.wait_for(waiting, 10)
+        assert len(world.service.registry) == 0
 
 
 class Impatient(ServiceManager):

@@ -11,8 +11,12 @@ from contextlib import asynccontextmanager, suppress
 
 from dialin.app.service import Service
 from dialin.race import race
+from dialin.registry import HangUp, Registry
 
 log = logging.getLogger(__name__)
+
+GOODBYE_WITHIN_S = 8.0
+"""How long callers may take to hear that the service restarts."""
 
 
 @asynccontextmanager
@@ -67,6 +71,16 @@ async def until_told_to_stop(
                 async with asyncio.timeout(within_s):
                     await race(service.registry.emptied(), stop.wait())
         log.info("stopping", extra={"calls": len(service.registry)})
+        await say_goodbye(service.registry)
     finally:
         loop.remove_signal_handler(signal.SIGINT)
         loop.remove_signal_handler(signal.SIGTERM)
+
+
+async def say_goodbye(registry: Registry) -> None:
+    """Tell callers who are still there that the service restarts, and hang up; soon at any rate."""
+    for call in registry.snapshots():
+        registry.give(call.id, HangUp(service_stops=True))
+    with suppress(TimeoutError):
+        async with asyncio.timeout(GOODBYE_WITHIN_S):
+            await registry.emptied()
