@@ -79,6 +79,7 @@ async def until_told_to_stop(
 
 async def say_goodbye(registry: Registry) -> None:
     """Tell callers who are still there that the service restarts, and hang up; soon at any rate."""
+    registry.drain()
     for call in registry.snapshots():
         registry.give(call.id, HangUp(service_stops=True))
     with suppress(TimeoutError):
