@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""A host before the page while somebody really calls; and the sheet as a printer gets it."""
+"""A host and an operator at the screen while somebody really calls; and the sheet as printed."""
 
 from __future__ import annotations
 
@@ -13,9 +13,10 @@ from dialin.demo.rooms import DemoRoom
 from dialin.links import LinkKey, Right
 from dialin.registry import CallState
 from tests.browser import chromium, needs_chromium, opened
+from tests.browser.test_console import logged_in
 from tests.peers.process import needs, needs_raw_sockets
 from tests.peers.sipp import needs_sipp, place_calls
-from tests.world import whole_service
+from tests.world import TOKEN, whole_service
 
 pytestmark = [pytest.mark.e2e, needs_chromium]
 
@@ -83,6 +84,49 @@ async def test_a_caller_is_seen_waiting_and_then_in_the_room(tmp_path: Path) -> 
         await page.get_by_role("button", name="Remove xxx-xxx-9123").click()
         await page.get_by_text("Nobody has called yet.").wait_for()
         calling.cancel()
+
+
+@needs_sipp
+@needs_raw_sockets
+@pytest.mark.timeout(120)
+async def test_an_operator_sees_a_caller_come_and_go(tmp_path: Path) -> None:
+    async with (
+        whole_service() as world,
+        chromium() as browser,
+        logged_in(browser, world.http, token=TOKEN, locale="en-GB") as page,
+        asyncio.TaskGroup() as tasks,
+    ):
+        await world.service.rooms.look_again()
+        await page.get_by_text("Updates by itself.").wait_for()
+        registry, calls = world.service.registry, page.locator("#calls")
+        calling = tasks.create_task(
+            place_calls(
+                "call-pin",
+                ("127.0.0.1", world.sip_port("UDP")),
+                "UDP",
+                numbers=["+496990009123"],
+                rate=1,
+                stay_s=5.0,
+                folder=tmp_path,
+                within_s=90,
+            )
+        )
+        await world.until(
+            lambda: [call.state for call in registry.snapshots()] == [CallState.IN_ROOM],
+            within_s=30,
+        )
+        began = time.monotonic()
+        row = calls.get_by_role("row", name="xxx-xxx-9123")
+        await row.get_by_text("in the room").wait_for()
+        seen = {"in the room": time.monotonic() - began}
+        await world.until(lambda: not registry.snapshots(), within_s=30)
+        began = time.monotonic()
+        await row.wait_for(state="detached")
+        await page.locator("#ends").get_by_text("left-room").wait_for()
+        seen["gone"] = time.monotonic() - began
+        assert max(seen.values()) <= SEEN_WITHIN_S, seen
+        print(seen)  # noqa: T201 - the figure is asked for
+        await calling
 
 
 @needs("pdftotext", "poppler-utils")

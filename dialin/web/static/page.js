@@ -31,10 +31,14 @@ document.addEventListener("click", (event) => {
   if (button?.hasAttribute("data-print")) print();
 });
 
+// What changes by itself: the console names its parts, a room page has these.
+const parts = (body.dataset.parts ?? "service join count callers invite").split(" ");
+
 // An order to a caller needs no new page while the list changes by itself.
 let isLive = false;
 document.addEventListener("submit", (event) => {
-  if (!isLive || event.target.method !== "post") return;
+  const isInPart = parts.some((name) => document.getElementById(name)?.contains(event.target));
+  if (!isLive || !isInPart || event.target.method !== "post") return;
   event.preventDefault();
   fetch(event.target.action, {
     method: "POST",
@@ -55,7 +59,7 @@ const show = (name, html) => {
 const follow = (address) => {
   const live = document.getElementById("live");
   const stream = new EventSource(address);
-  for (const name of (body.dataset.parts ?? "service join count callers invite").split(" ")) {
+  for (const name of parts) {
     stream.addEventListener(name, (event) => show(name, event.data));
   }
   stream.addEventListener("open", () => {
