@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The settings of the quickstart are right as they stand. Its steps as a whole are walked in e2e."""
+"""The settings of the quickstart are right as they stand. Its steps are walked in e2e."""
 
 from __future__ import annotations
 
