@@ -124,3 +124,26 @@ def test_an_address_is_taken_apart_for_psql() -> None:
 def test_what_is_no_address_is_refused(url: str) -> None:
     with pytest.raises(OperatorError, match="address of the database"):
         connection(url)
+
+
+def test_the_database_is_asked_and_given_what_would_have_been_printed(
+    file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = tmp_path / "bin"
+    folder.mkdir()
+    psql = folder / "psql"
+    psql.write_text(
+        "#!/bin/sh\n"
+        f'case "$*" in *--csv*) printf "{CSV}" ;; *) cat > {tmp_path}/sql ;; esac\n'
+        f'echo "$PGPASSWORD $PGDATABASE $*" >> {tmp_path}/asked\n'
+    )
+    psql.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{folder}:/usr/bin:/bin")
+    result = dialin("greenlight", "--database", DATABASE, "--apply", file=file)
+    assert result.exit_code == 0, result.exception
+    assert result.stdout == ""
+    assert result.stderr.endswith("Greenlight's database has them.\n")
+    assert (tmp_path / "sql").read_text() == piped(file=file).stdout
+    for asked in (tmp_path / "asked").read_text().splitlines():
+        assert asked.startswith("p@ss-canary greenlight ")
+        assert "canary" not in asked.partition(" ")[2]  # where others could see it

@@ -56,6 +56,7 @@ async def figures(visit: Visit) -> dict[str, set[str]]:
     metrics.watch_trunks(lambda: {"lab": Standing(is_registered=True, seconds_left=60)})
     metrics.selftest_ended("success", 1)
     metrics.store_failed("disk-full")
+    metrics.subscriber_posted("lms", "dropped")
     metrics.pin_keyed("found")
     metrics.bbb_asked("main", "ok")
     metrics.call_came("lab")
