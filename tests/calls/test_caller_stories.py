@@ -189,6 +189,7 @@ async def test_help_heads_and_volume(tmp_path: Path) -> None:
         await on.ends(phone, "left_room")
 
 
+@pytest.mark.e2e
 async def test_digits_are_hidden_in_the_room(tmp_path: Path) -> None:
     async with stage(tmp_path) as on, on.phone() as phone:
         member = await on.in_room(phone)
@@ -389,7 +390,9 @@ async def test_a_restart_of_the_conference_server(tmp_path: Path, callers: int, 
         await conference.kill()
         await are_all(served, CallState.WAITING, 15)
         await conference.start()
+        again_s = time.monotonic()
         await are_all(served, CallState.IN_ROOM, 10)
+        print(f"{callers} are back after {time.monotonic() - again_s:.1f} s")  # noqa: T201 - asked for
         await conference.until(lambda seen: len(seen.members(PIN)) == callers)
         assert len({member["name"] for member in conference.members(PIN)}) == callers
         for phone in phones:
