@@ -235,6 +235,11 @@ class Presses:
         self._last: Digit | None = None
         self._at = 0.0
 
+    @property
+    def are_tones(self) -> bool:
+        """Whether the phone tells of its keys by tones in the voice, and in no other way."""
+        return self._last is not None and self._last.source is DigitSource.IN_BAND
+
     def is_new(self, digit: Digit, now: float) -> bool:
         """Whether a digit is a press of its own."""
         last = self._last

@@ -72,6 +72,11 @@ class Line:
         if not self._media.digits.full():
             self._media.digits.put_nowait(Digit(key, DigitSource.INFO))
 
+    @property
+    def keys_are_tones(self) -> bool:
+        """Whether the caller's keys come as tones in the voice, and in no other way so far."""
+        return self._presses.are_tones
+
     async def next_key(self) -> str:
         """Wait for a key. Caller-controlled."""
         if self._typed_ahead:

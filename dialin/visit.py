@@ -261,7 +261,8 @@ class Visit:
         """Join the two legs' audio until the conference is over, or lost."""
         caller = self._visitor.leg
         self._greet()
-        await caller.audio.ignore_tones()
+        if not self._visitor.line.keys_are_tones:
+            await caller.audio.ignore_tones()
         await self._presence.sit_down(seat.leg, self._room)
         try:
             await self._house.media.bridge(caller.media, seat.leg.media)

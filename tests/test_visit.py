@@ -9,7 +9,7 @@ from dataclasses import replace
 import pytest
 
 from dialin import events
-from dialin.events import CallError
+from dialin.events import CallError, DigitSource
 from dialin.media.engine import NoMediaPort
 from dialin.pin import Found
 from dialin.registry import Admit, CallState, LowerHand, MoveTo, Refuse, WaitingFor
@@ -504,3 +504,20 @@ async def test_nobody_is_listed_twice_while_coming_back() -> None:
         await scene.until(lambda: len(scene.voice.joined) == 2)
         assert CALLER.digits_shown in scene.voice.joined[1]["label"]
         assert "(2)" not in scene.voice.joined[1]["label"]
+
+
+# Keys in the voice
+
+
+@pytest.mark.parametrize("source", DigitSource)
+async def test_keys_are_heard_in_the_voice_only_where_they_come_in_no_other_way(
+    source: DigitSource,
+) -> None:
+    """Listening to a voice costs more than all else, so it ends where it brings nothing."""
+    async with call(by_table({"123456789": Found(ROOM)})) as scene:
+        scene.media.keys("123456789#", source)
+        await scene.in_room()
+        hears_tones = scene.media.settings[-1].in_band_digits
+        assert hears_tones is (source is DigitSource.IN_BAND)
+        scene.media.keys("*6", source)
+        await scene.until(lambda: scene.record.snapshot().muted)

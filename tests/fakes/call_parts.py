@@ -157,9 +157,9 @@ class FakeMedia:
     async def close(self) -> None:
         self.closed += 1
 
-    def keys(self, keys: str) -> None:
+    def keys(self, keys: str, source: DigitSource = DigitSource.RFC4733) -> None:
         for key in keys:
-            self.digits.put_nowait(Digit(key, DigitSource.RFC4733))
+            self.digits.put_nowait(Digit(key, source))
 
 
 class FakeEngine:
