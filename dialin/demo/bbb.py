@@ -45,14 +45,18 @@ class DemoBbb(ApiServer, Meetings):
         has_webhooks: bool = True,
         hook_algorithm: Checksum = "sha1",
         permanent_hooks: Sequence[str] = (),
+        welcome_footer: str = "",
     ) -> None:
-        """`has_webhooks`: whether bbb-webhooks is installed. `hook_algorithm` is its checksum."""
+        """`has_webhooks`: whether bbb-webhooks is installed. `hook_algorithm` is its checksum.
+        `welcome_footer` is `defaultWelcomeMessageFooter`.
+        """
         ApiServer.__init__(self, host=host, port=port, secret=secret)
         self.webhooks = Webhooks(
             self.secret, algorithm=hook_algorithm, permanent_urls=permanent_hooks
         )
         """Who is told what happens, and how that fails."""
         self._has_webhooks = has_webhooks
+        self._welcome_footer = welcome_footer
         self._members = members
         self._later_opens_after_s = later_opens_after_s
         self._openings: dict[str, asyncio.TimerHandle] = {}
@@ -151,5 +155,6 @@ class DemoBbb(ApiServer, Meetings):
                 if name.startswith("meta_")
             },
         )
-        room.dial_number = query.get("dialNumber", room.dial_number)
+        room.dial_number = query.get("dialNumber") or room.dial_number
+        room.welcome_template = query.get("welcome", "") + self._welcome_footer
         return created(self.add_room(room), is_repeat=False)

@@ -52,12 +52,23 @@ class DemoRoom:
     """Web users besides the host: names by user id."""
     metadata: dict[str, str] = field(default_factory=dict)
     """What the front end gave as `meta_…`, without that."""
+    welcome_template: str = ""
+    """What web users are greeted with; may name number, PIN and meeting."""
 
     @property
     def internal_id(self) -> str:
         """BBB's own id: another one each time the meeting is created."""
         digest = hashlib.sha1(self.meeting_id.encode(), usedforsecurity=False).hexdigest()
         return f"{digest}-{self.create_time}"
+
+    @property
+    def welcome(self) -> str:
+        """What web users are greeted with (ParamsProcessorUtil, substituteKeywords)."""
+        values = {"DIALNUM": self.dial_number, "CONFNUM": self.voice_bridge, "CONFNAME": self.name}
+        text = self.welcome_template
+        for name, value in values.items():
+            text = text.replace(f"%%{name}%%", value)
+        return text
 
     @property
     def number(self) -> str:

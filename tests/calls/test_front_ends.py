@@ -58,6 +58,21 @@ async def test_bigbluebutton_shows_the_pin_that_stays_and_the_number(tmp_path: P
         assert stage.served.bbb.room(SEMINAR).dial_number == NUMBER
 
 
+async def test_the_documented_welcome_text_tells_the_number_and_the_pin_that_stays(
+    tmp_path: Path,
+) -> None:
+    page = (DOCUMENTATION / "bbb-server.md").read_text()
+    (footer,) = re.findall(r"`defaultWelcomeMessageFooter=(.*?)`", page)
+    numbers = {"demo": {"allowed_sources": ["127.0.0.0/8"], "numbers": [{"e164": E164}]}}
+    async with stage_with_store(tmp_path, rooms=[], trunks=numbers) as stage:
+        pin = await issue_pin(stage)
+        front = DemoBbb(rooms=[], welcome_footer=footer)
+        await create(front, stage)
+        told = re.search(r"phone: (.*), PIN ([0-9]+#)$", front.room(SEMINAR).welcome)
+        assert told
+        assert told.groups() == (NUMBER, f"{pin}#")
+
+
 @pytest.mark.parametrize(
     ("kind", "keeps"),
     [(Balancer.SCALELITE, False), (Balancer.SCALELITE, True), (Balancer.B3LB, False)],
