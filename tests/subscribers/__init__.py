@@ -23,6 +23,7 @@ from tests.web import CALL
 
 SECRET = "s3cret-of-a-subscriber-Xq7Lw2Vb"
 WITHIN_S = 20.0
+SLOW_S = 0.5
 
 
 class Fault(StrEnum):
@@ -33,6 +34,8 @@ class Fault(StrEnum):
     REDIRECT = "307"
     HANG = "hang"
     RESET = "reset"
+    SLOW = "slow"
+    """Taken, after a while."""
     ENDLESS = "endless"
     """Taken, with an answer that never ends."""
 
@@ -75,6 +78,8 @@ class Taker:
                 return web.Response(status=int(fault), text="no " * 2000)
             case Fault.REDIRECT:
                 return web.Response(status=307, headers={"Location": "/elsewhere"})
+            case Fault.SLOW:
+                await asyncio.sleep(SLOW_S)
             case Fault.HANG:
                 await asyncio.sleep(WITHIN_S)
             case Fault.RESET if request.transport:

@@ -32,6 +32,8 @@ from tests.subscribers import (
 from tests.web import CALL
 
 PATIENCE_S = 0.3
+TAKEN_SO = (Fault.ENDLESS, Fault.SLOW)
+"""Faults that do not keep an event from being taken."""
 
 
 @pytest.fixture(autouse=True)
@@ -74,7 +76,7 @@ async def test_a_post_says_what_has_happened_and_is_signed() -> None:
     assert taker.headers[0]["Content-Type"] == "application/json"
 
 
-@pytest.mark.parametrize("fault", [fault for fault in Fault if fault is not Fault.ENDLESS])
+@pytest.mark.parametrize("fault", [fault for fault in Fault if fault not in TAKEN_SO])
 async def test_what_is_not_taken_is_posted_again_in_order(
     fault: Fault, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -178,6 +180,22 @@ async def test_what_is_dropped_under_way_takes_nobody_with_it() -> None:
                 subscriber.tell(joined(str(number)))
             told = await taker.got(1)
     assert told[0]["meeting_id"] == "0"
+    assert posts.results["dropped"] == 1
+
+
+async def test_what_is_taken_after_it_was_dropped_takes_nobody_with_it_either() -> None:
+    posts = Posts()
+    async with open_taker() as taker:
+        taker.faults = [Fault.SLOW]
+        subscriber = subscriber_at(taker.url, posts)
+        async with posting(subscriber):
+            subscriber.tell(joined("first"))
+            while not taker.asked:  # noqa: ASYNC110 - nobody tells
+                await asyncio.sleep(0.01)
+            for number in range(KEPT):
+                subscriber.tell(joined(str(number)))
+            told = await taker.got(2)
+    assert [one["meeting_id"] for one in told[:2]] == ["first", "0"]
     assert posts.results["dropped"] == 1
 
 
