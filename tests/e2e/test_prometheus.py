@@ -115,3 +115,14 @@ def test_every_query_of_the_dashboard_is_answered(tmp_path: Path) -> None:
         assert len(rules) >= 11
         assert [rule["name"] for rule in rules if rule["health"] == "err"] == []
         assert [rule["name"] for rule in rules if rule["state"] == "firing"] == []
+
+
+def test_alerts_fire_when_they_should() -> None:
+    tested = subprocess.run(
+        ["promtool", "test", "rules", Path(__file__).with_name("alerts.yml")],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert tested.returncode == 0, tested.stdout + tested.stderr
