@@ -23,6 +23,7 @@ from dialin.app.api import (
     make_state_desk,
 )
 from dialin.app.core import USUAL, Core, Pace, opened_core
+from dialin.app.fresh import keep_fresh
 from dialin.app.reload import Changeable
 from dialin.app.site import (
     KnownRooms,
@@ -88,6 +89,8 @@ async def running(settings: Settings, pace: Pace = USUAL) -> AsyncIterator[Servi
         )
         await stack.enter_async_context(core.webhooks.registered(core.tasks))
         core.registrations.start(core.tasks)
+        fresh = core.tasks.create_task(keep_fresh(changeable, core), name="fresh registrations")
+        stack.callback(fresh.cancel)
         stack.push_async_callback(core.registrations.close)
         await begin_selftest(settings, core, tested, stack)
         yield Service(

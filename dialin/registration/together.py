@@ -51,6 +51,10 @@ class Registrations:
         for name in self._make.keys() - self._running.keys():
             self._start(name)
 
+    async def renew(self, name: str) -> None:
+        """Take one registration back and make it anew; a trunk that has none is passed over."""
+        await self.change(self._make, [name] if name in self._make else [])
+
     def _start(self, name: str) -> None:
         if self._tasks is not None:
             keeping = self._keep(name, self._make[name])

@@ -174,6 +174,13 @@ class TrunkSettings(Section):
         "what else is registered, such as a bridge that has crashed, is removed. So a second "
         "bridge must not try.",
     )
+    fresh_registration_s: Annotated[int, Field(ge=60, le=86400)] | None = Field(
+        default=None,
+        description="After so long without a call the registration is taken back and made anew, "
+        "while no call is up. For providers that stop sending calls to old registrations, see "
+        "docs/trunks.md. Unset: never.",
+        examples=[240],
+    )
     keepalive_s: int = Field(
         default=20,
         ge=5,

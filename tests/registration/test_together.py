@@ -145,3 +145,17 @@ async def test_without_such_trunks_there_is_nothing_to_do() -> None:
         trunks.start(tasks)
         await trunks.close()
     assert trunks.standings == {}
+
+
+async def test_a_registration_is_made_from_scratch_and_others_are_not_touched() -> None:
+    sip = FakeSip()
+    trunks = Registrations({"one": made(sip, "one", A), "two": made(sip, "two", B)})
+    async with asyncio.TaskGroup() as tasks:
+        trunks.start(tasks)
+        await asyncio.sleep(5)
+        await trunks.renew("one")
+        await trunks.renew("nobody")
+        await asyncio.sleep(5)
+        assert registered(trunks) == ["one", "two"]
+        assert (len(sip.servers[A].leaves), len(sip.servers[B].leaves)) == (1, 0)
+        await trunks.close()
