@@ -106,35 +106,47 @@ _ORDERS: dict[str, Order] = {
 }
 
 
-def call_operations(calls: LiveCalls) -> tuple[Operation, ...]:
-    """Everything below `/api/v1/calls`."""
+class CallsDesk:
+    """Where requests about calls are answered."""
 
-    def one(call_id: str) -> CallSnapshot:
-        found = next((call for call in calls.snapshots() if call.id == call_id), None)
+    def __init__(self, calls: LiveCalls) -> None:
+        self._calls = calls
+
+    async def list_calls(self, asked: Asked) -> list[CallShown]:
+        """All of them."""
+        return [CallShown.of(call) for call in self._calls.snapshots()]
+
+    async def show_call(self, asked: Asked) -> CallShown:
+        """One. Raises Refusal."""
+        return CallShown.of(self._one(asked))
+
+    async def hang_up(self, asked: Asked) -> None:
+        """End it. Raises Refusal."""
+        self._give(asked, HangUp())
+
+    async def order(self, asked: Asked) -> None:
+        """Give an order that needs no more than its name. Raises Refusal."""
+        self._give(asked, _ORDERS[asked.body.order])
+
+    async def move(self, asked: Asked) -> None:
+        """Lead the caller elsewhere. Raises Refusal."""
+        self._give(asked, MoveTo(asked.body.meeting_id))
+
+    def _one(self, asked: Asked) -> CallSnapshot:
+        call_id = asked.path["id"]
+        found = next((call for call in self._calls.snapshots() if call.id == call_id), None)
         if found is None:
             raise Refusal(HTTPStatus.NOT_FOUND, NO_SUCH_CALL)
         return found
 
-    def give(call_id: str, order: Order) -> None:
-        one(call_id)
-        if not calls.give(call_id, order):
+    def _give(self, asked: Asked, order: Order) -> None:
+        if not self._calls.give(self._one(asked).id, order):
             raise Refusal(HTTPStatus.CONFLICT, "The call has not obeyed earlier orders yet. Wait.")
 
-    async def list_calls(asked: Asked) -> list[CallShown]:
-        return [CallShown.of(call) for call in calls.snapshots()]
 
-    async def show_call(asked: Asked) -> CallShown:
-        return CallShown.of(one(asked.path["id"]))
-
-    async def hang_up(asked: Asked) -> None:
-        give(asked.path["id"], HangUp())
-
-    async def ask(asked: Asked) -> None:
-        give(asked.path["id"], _ORDERS[asked.body.order])
-
-    async def move(asked: Asked) -> None:
-        give(asked.path["id"], MoveTo(asked.body.meeting_id))
-
+def call_operations(calls: LiveCalls) -> tuple[Operation, ...]:
+    """Everything below `/api/v1/calls`."""
+    desk, absent, clash = CallsDesk(calls), HTTPStatus.NOT_FOUND, HTTPStatus.CONFLICT
     each = "/api/v1/calls/{id}"
     return (
         Operation(
@@ -143,7 +155,7 @@ def call_operations(calls: LiveCalls) -> tuple[Operation, ...]:
             "listCalls",
             "All live calls, the oldest first.",
             Scope.CALLS,
-            list_calls,
+            desk.list_calls,
             gives=list[CallShown],
         ),
         Operation(
@@ -152,9 +164,9 @@ def call_operations(calls: LiveCalls) -> tuple[Operation, ...]:
             "showCall",
             "One live call.",
             Scope.CALLS,
-            show_call,
+            desk.show_call,
             gives=CallShown,
-            refuses=(HTTPStatus.NOT_FOUND,),
+            refuses=(absent,),
         ),
         Operation(
             "DELETE",
@@ -162,9 +174,9 @@ def call_operations(calls: LiveCalls) -> tuple[Operation, ...]:
             "hangUpCall",
             "End a call; the caller hears a farewell.",
             Scope.CALLS,
-            hang_up,
+            desk.hang_up,
             status=HTTPStatus.ACCEPTED,
-            refuses=(HTTPStatus.NOT_FOUND, HTTPStatus.CONFLICT),
+            refuses=(absent, clash),
         ),
         Operation(
             "POST",
@@ -173,10 +185,10 @@ def call_operations(calls: LiveCalls) -> tuple[Operation, ...]:
             "Mute or unmute a caller, lower the hand, let in or refuse who waits. An order that "
             "makes no sense where the call stands is not obeyed.",
             Scope.CALLS,
-            ask,
+            desk.order,
             takes=OrderTaken,
             status=HTTPStatus.ACCEPTED,
-            refuses=(HTTPStatus.NOT_FOUND, HTTPStatus.CONFLICT),
+            refuses=(absent, clash),
         ),
         Operation(
             "POST",
@@ -184,10 +196,10 @@ def call_operations(calls: LiveCalls) -> tuple[Operation, ...]:
             "moveCall",
             "Lead a caller into another meeting, without the PIN.",
             Scope.CALLS,
-            move,
+            desk.move,
             takes=MoveTaken,
             status=HTTPStatus.ACCEPTED,
-            refuses=(HTTPStatus.NOT_FOUND, HTTPStatus.CONFLICT),
+            refuses=(absent, clash),
         ),
     )
 

@@ -33,6 +33,8 @@ from dialin.web.api.tokens import Scope
 from dialin.web.numbers import DialNumber, create_parameters
 from dialin.web.room_view import RoomFacts, RoomFinder, callers_of
 
+ROOMS, EACH = "/api/v1/rooms", "/api/v1/rooms/{meeting_id}"
+ABSENT, CLASH = HTTPStatus.NOT_FOUND, HTTPStatus.CONFLICT
 DAY_S = 86400
 NO_SUCH_ROOM = "There is no such room: it has no PIN of its own, and no meeting of that id runs."
 
@@ -271,12 +273,14 @@ class RoomsDesk:
 
 def room_operations(desk: RoomsDesk) -> tuple[Operation, ...]:
     """Everything below `/api/v1/rooms`."""
-    rooms, each = "/api/v1/rooms", "/api/v1/rooms/{meeting_id}"
-    absent, clash = HTTPStatus.NOT_FOUND, HTTPStatus.CONFLICT
+    return (*_of_all(desk), *_of_one(desk), *_of_its_pin(desk))
+
+
+def _of_all(desk: RoomsDesk) -> tuple[Operation, ...]:
     return (
         Operation(
             "GET",
-            rooms,
+            ROOMS,
             "listRooms",
             "All rooms that have a PIN of their own.",
             Scope.ROOMS,
@@ -285,7 +289,7 @@ def room_operations(desk: RoomsDesk) -> tuple[Operation, ...]:
         ),
         Operation(
             "POST",
-            rooms,
+            ROOMS,
             "createRoom",
             "Give a room a PIN that stays, weeks before its first meeting.",
             Scope.ROOMS,
@@ -293,59 +297,69 @@ def room_operations(desk: RoomsDesk) -> tuple[Operation, ...]:
             takes=RoomTaken,
             gives=RoomShown,
             status=HTTPStatus.CREATED,
-            refuses=(clash,),
+            refuses=(CLASH,),
         ),
+    )
+
+
+def _of_one(desk: RoomsDesk) -> tuple[Operation, ...]:
+    return (
         Operation(
             "GET",
-            each,
+            EACH,
             "showRoom",
             "A room with its PIN, numbers and links.",
             Scope.ROOMS,
             desk.show_room,
             gives=RoomShown,
-            refuses=(absent,),
+            refuses=(ABSENT,),
         ),
         Operation(
             "PATCH",
-            each,
+            EACH,
             "changeRoom",
             "Change the name, or whether a host lets callers in.",
             Scope.ROOMS,
             desk.change_room,
             takes=RoomChange,
             gives=RoomShown,
-            refuses=(absent,),
+            refuses=(ABSENT,),
         ),
         Operation(
             "DELETE",
-            each,
+            EACH,
             "deleteRoom",
             "Forget the room and its PIN; calls that are in it go on.",
             Scope.ROOMS,
             desk.delete_room,
             status=HTTPStatus.NO_CONTENT,
-            refuses=(absent,),
+            refuses=(ABSENT,),
         ),
+    )
+
+
+def _of_its_pin(desk: RoomsDesk) -> tuple[Operation, ...]:
+    return (
         Operation(
             "POST",
-            f"{each}/pin",
+            f"{EACH}/pin",
             "rotatePin",
             "Issue another PIN; the one before leads nowhere from now on.",
             Scope.ROOMS,
             desk.rotate_pin,
             gives=RoomShown,
-            refuses=(absent,),
+            refuses=(ABSENT,),
         ),
         Operation(
             "POST",
-            f"{each}/links",
+            f"{EACH}/links",
             "makeLinks",
             "Signed links to the room's pages, for guests or for hosts.",
             Scope.ROOMS,
             desk.make_links,
             takes=LinksTaken,
             gives=LinksShown,
-            refuses=(absent, clash),
+            refuses=(ABSENT, CLASH),
         ),
     )
 
