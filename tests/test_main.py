@@ -401,8 +401,12 @@ def test_the_service_is_called_where_it_listens(file: Path, host: str, address: 
     assert command_line.listening_at(usual_settings.loaded_from(file).settings) == address
 
 
+TCP_SERVER = '[bbb_servers.main]\nvoice_transport = "tcp"'
+
+
 def test_the_phone_needs_udp(file: Path) -> None:
-    file.write_text(TOML.replace('"udp"', '"tcp"'))
+    over_tcp = TOML.replace('"udp"', '"tcp"').replace("[bbb_servers.main]", TCP_SERVER)
+    file.write_text(over_tcp)
     with pytest.raises(OperatorError, match="does not listen for UDP"):
         command_line.listening_at(usual_settings.loaded_from(file).settings)
 

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
-from dialin.errors import PeerError
+from dialin.errors import OperatorError, PeerError
 from dialin.events import CONFERENCE_REFUSED, CONFERENCE_UNREACHABLE, CallError, EndReason
 from dialin.sip import LegGone, Refused
 
@@ -45,6 +45,12 @@ def call_errors() -> Iterator[None]:
     """What goes wrong with a conference's leg, as the end of the call's story: CallError."""
     try:
         yield
+    except OperatorError as error:
+        log.error(  # noqa: TRY400 - the operator's doing: cause and remedy, no traceback
+            "the voice server cannot be called",
+            extra={"cause": error.cause, "remedy": error.remedy},
+        )
+        raise CallError(CONFERENCE_UNREACHABLE) from error
     except LegGone as gone:
         raise CallError(CONFERENCE_UNREACHABLE) from gone
     except Refused as refused:

@@ -134,7 +134,8 @@ class BbbVoice:
             raise CallError(CONFERENCE_UNREACHABLE)
         target = server.target_for(room)
         flow = await self._resolve(target)
-        host = self._signalling.local_host_for(flow)
+        with call_errors():
+            host = self._signalling.local_host_for(flow)
         async with AsyncExitStack() as undo:
             media = await self._media.open(
                 host=host,

@@ -69,6 +69,7 @@ class Settings(Section):
         ports_are_apart(self)
         trunks_differ(self)
         trunks_are_reached(self)
+        servers_are_reached(self)
         servers_differ(self)
         languages_are_known(self)
         selftest_comes_back(self)
@@ -121,6 +122,20 @@ def trunks_are_reached(settings: Settings) -> None:
                 f"nothing in sip.listen takes the calls that would come by {trunk.transport}.",
                 f'Add {{ transport = "{trunk.transport}", host = "0.0.0.0" }} there, or change it.',
                 setting=f"trunks.{name}.transport",
+            )
+
+
+def servers_are_reached(settings: Settings) -> None:
+    """Voice servers are called from a socket that there is; TLS brings its own."""
+    heard = {listen.transport for listen in settings.sip.listen} | {"tls"}
+    for name, server in settings.bbb_servers.items():
+        if server.voice_transport not in heard:
+            raise refused(
+                f"nothing in sip.listen speaks {server.voice_transport}, so the voice server "
+                "cannot be called.",
+                f'Add {{ transport = "{server.voice_transport}", host = "0.0.0.0" }} there, or '
+                "change it.",
+                setting=f"bbb_servers.{name}.voice_transport",
             )
 
 

@@ -22,6 +22,7 @@ from dialin.bbb_voice import (
     require_safe,
 )
 from dialin.bbb_voice.servers import Bridge
+from dialin.errors import OperatorError
 from dialin.events import (
     CONFERENCE_REFUSED,
     CONFERENCE_UNREACHABLE,
@@ -418,3 +419,19 @@ async def test_an_early_answer_readies_the_media_and_the_last_one_has_the_last_w
     assert media.settings[0].remote_rtp_port == 16400
     await joining
     assert media.settings[-1].remote_rtp_port == 16384
+
+
+async def test_a_server_that_no_socket_of_ours_can_call_is_told_of_and_unreachable(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    signalling, engine = FakeSignalling(), FakeEngine(FakeMedia())
+
+    def nowhere(flow: Flow) -> str:
+        raise OperatorError("nothing listens for UDP.", "Add an address.")
+
+    signalling.local_host_for = nowhere  # type: ignore[method-assign]
+    with pytest.raises(CallError) as error:
+        await join(voice(signalling, engine))
+    assert error.value.reason is CONFERENCE_UNREACHABLE
+    assert "cannot be called" in caplog.text
+    assert not engine.opened

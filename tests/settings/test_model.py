@@ -348,7 +348,12 @@ def test_calls_over_tls_need_a_certificate(tmp_path: Path) -> None:
     assert complaint(missing) == "sip.tls_certificate: there is no such file."
     file = tmp_path / "own.pem"
     file.touch()
-    values = {"sip.listen": [TLS], "sip.tls_certificate": str(file), "sip.tls_key": str(file)}
+    values = {
+        "sip.listen": [TLS],
+        "sip.tls_certificate": str(file),
+        "sip.tls_key": str(file),
+        "bbb_servers.main.voice_transport": "tls",
+    }
     assert settings(values).sip.listen[0].port == 5061
 
 
@@ -385,3 +390,11 @@ def test_where_we_register_calls_come_back_by_a_socket_that_there_is() -> None:
     for transport in ("udp", "tls"):
         assert complaint(REGISTER | udp | {"trunks.lab.transport": transport}) == ""
     assert complaint(udp | {"trunks.lab.transport": "tcp"}) == ""
+
+
+def test_a_voice_server_is_called_from_a_socket_that_there_is() -> None:
+    tls = {"sip.listen": [{"transport": "tcp", "host": "0.0.0.0"}]}
+    said = complaint(tls | {"bbb_servers.main.voice_transport": "udp"})
+    assert said.startswith("bbb_servers.main.voice_transport: nothing in sip.listen speaks udp")
+    for transport in ("tcp", "tls"):
+        assert complaint(tls | {"bbb_servers.main.voice_transport": transport}) == ""
