@@ -35,6 +35,8 @@ dialin is up, with a stand-in for BigBlueButton beside it. Everything is on this
   be its host    http://{http}{host_page}
   see the calls  curl {authorization}http://{http}/api/v1/calls
   see its health http://{http}/readyz and http://{http}/metrics
+  see the pages  http://{http}/ for callers; http://{http}/console for operators, who log in with
+                 the TOKEN of `dialin demo --token TOKEN`
   stop           Ctrl-C
 
 `dialin demo --call` places a call by itself and tells its story.
