@@ -185,8 +185,7 @@ class Console:
         sent: dict[str, str] = {}
         await _write(response, f"retry: {RETRY_S * 1000}\n\n")
         beat_at = loop.time() + HEARTBEAT_S
-        cookie = request.cookies.get(COOKIE, "")
-        while not self._is_closed and self._sessions.find(cookie) is session:
+        while not self._is_closed and self._session(request) is session:
             version = self._calls.version
             for name, html in self._parts(request, session).items():
                 if sent.get(name) != html:
@@ -228,7 +227,8 @@ class Console:
         }
 
     def _session(self, request: web.Request) -> Session | None:
-        return self._sessions.find(request.cookies.get(COOKIE, ""))
+        session = self._sessions.find(request.cookies.get(COOKIE, ""))
+        return session if session and self._tokens.count(session.token) else None
 
     async def _checked(self, request: web.Request) -> Session:
         """The session of a form that came from its own page. Raises HTTPForbidden."""

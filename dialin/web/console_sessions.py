@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Who is logged in to the console: sessions in memory, known by a digest of their cookie.
 
-A session ends when nobody uses it for hours, when the service ends, and by logging out. Its cookie
-is of no use to other sites (SameSite=Strict), nor to scripts (HttpOnly); forms bring a token of the
-session besides.
+A session ends when nobody uses it for hours, when the service ends, and by logging out; `console`
+asks besides whether the token still counts. Its cookie is of no use to other sites
+(SameSite=Strict), nor to scripts (HttpOnly); forms bring a token of the session besides.
 """
 
 from __future__ import annotations

@@ -281,6 +281,25 @@ async def test_who_logs_out_is_out(world: World) -> None:
         assert 'name="token"' in await (await client.get("/console", headers=HTML)).text()
 
 
+async def test_a_session_ends_with_its_token() -> None:
+    tokens = Tokens([EVERYTHING], per_minute=1000)
+    world = World()
+    console = Console(Pages(PageFacts()), tokens, world.desk(), world.calls, world.sessions)
+    app = app_with(calls=world.calls, tokens=world.tokens, console=console)
+    async with TestClient(TestServer(app), cookie_jar=CookieJar(unsafe=True)) as client:
+        await log_in(client)
+        form = {"form_token": await form_token_of(client)}
+        async with client.get("/console/events") as stream:
+            tokens.change([Token("web", "another-token-9Xq7Lw2Vb9Zr4")], per_minute=1000)
+            text = await (await client.get("/console", headers=HTML)).text()
+            assert 'name="token"' in text
+            assert (await client.post("/console/drain", data=form)).status == 403
+            world.calls.change()
+            told = (await asyncio.wait_for(stream.read(), 10)).decode()
+        assert told.rstrip().splitlines()[-2] == "event: end"
+    assert not world.drained
+
+
 async def test_changes_come_by_themselves_until_the_session_ends(world: World) -> None:
     async with await client_of(world) as client:
         await log_in(client)

@@ -71,6 +71,10 @@ class Tokens:
         """Whether there is an API at all."""
         return bool(self._tokens)
 
+    def count(self, token: Token) -> bool:
+        """Whether a token that was shown once still opens what it opened then."""
+        return token in self._tokens
+
     def holder(self, header: str) -> Token | None:
         """Whose token an Authorization header holds. Client-controlled."""
         scheme, _, credentials = header.partition(" ")
