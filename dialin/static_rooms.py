@@ -28,7 +28,7 @@ from dialin.store import (
     UnknownRoom,
     clash,
 )
-from dialin.store.database import now_utc
+from dialin.store.values import now_utc
 
 __all__ = [
     "BadRoom",

@@ -19,7 +19,7 @@ from dialin.app.site import (
 )
 from dialin.rooms import Room, ServerHealth
 from dialin.store import StaticRoom
-from dialin.store.database import now_utc
+from dialin.store.values import now_utc
 from dialin.web.facts import TrunkEncryption, statement
 from dialin.web.health import Dependency, Readiness
 from dialin.web.language import words_of

@@ -22,9 +22,9 @@ from datetime import datetime, timedelta
 from pathlib import Path
 from typing import TypeVar
 
-from dialin.store.database import (
+from dialin.store.database import Database
+from dialin.store.values import (
     Consent,
-    Database,
     PinTaken,
     RoomExists,
     StaticRoom,

@@ -17,7 +17,7 @@ from dialin.rooms import Room
 from dialin.settings import load
 from dialin.static_rooms import StaticRoom, StaticRooms, Twin
 from dialin.store import opened_store
-from dialin.store.database import now_utc
+from dialin.store.values import now_utc
 from tests.commands.test_room_pins import settings_in
 
 PIN = "123456789"
