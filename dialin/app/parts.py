@@ -28,7 +28,8 @@ from dialin.media.srtp import usable_suites
 from dialin.providers import contact_user, make_outside, media_networks, tls_target
 from dialin.settings import Settings
 from dialin.settings.base import MAX_PORT
-from dialin.settings.peers import BbbServerSettings, TrunkSettings
+from dialin.settings.bbb import BbbServerSettings
+from dialin.settings.peers import TrunkSettings
 from dialin.sip import Certificate, Listen, OwnCertificates, SipEndpoint, TlsTarget
 from dialin.sounds import Prompts
 from dialin.trunk import Trunk, TrunkNumber

@@ -14,8 +14,9 @@ from pydantic import Field, model_validator
 
 from dialin.settings.api import SubscriberSettings, TokenSettings
 from dialin.settings.base import Name, Section, refused
+from dialin.settings.bbb import BbbServerSettings
 from dialin.settings.callers import IvrSettings, LabelSettings, PinSettings, PrivacySettings
-from dialin.settings.peers import BbbServerSettings, TrunkSettings
+from dialin.settings.peers import TrunkSettings
 from dialin.settings.service import (
     LogSettings,
     MediaSettings,

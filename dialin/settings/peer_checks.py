@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING
 from dialin.settings.base import Encryption, Transport, refused
 
 if TYPE_CHECKING:
-    from dialin.settings.peers import BbbServerSettings, TrunkSettings
+    from dialin.settings.bbb import BbbServerSettings
+    from dialin.settings.peers import TrunkSettings
 
 TO_REGISTER = ("registrar", "username", "password")
 TLS_FILES = ("tls_ca_file", "tls_client_certificate", "tls_client_key")
