@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections import deque
 from collections.abc import Sequence
 from contextlib import AsyncExitStack, suppress
 from typing import NoReturn
@@ -57,6 +58,9 @@ from dialin.wire.encryption import Encryption
 from dialin.wire.reason import bye_reason
 
 log = logging.getLogger(__name__)
+
+EARLY_KEYS = 32
+"""Kept of those that come by INFO in the same breath as the ACK: one tap dials the PIN, too."""
 
 FAREWELLS: dict[EndReason, tuple[PromptId, ...]] = {
     WRONG_PIN: (PromptId.TOO_MANY_TRIES, PromptId.GOODBYE),
@@ -138,6 +142,8 @@ class Call:
     async def _answer(self) -> None:
         """Take the call, and give the caller an ear and a keypad."""
         leg, house, dialled = self._leg, self._house, self._dialled
+        early = deque[str](maxlen=EARLY_KEYS)
+        leg.sip.on_info_digit = early.append
         await leg.answer(self._undo)
         line = Line(
             leg.media,
@@ -146,6 +152,8 @@ class Call:
             codec=leg.codec,
             clock=asyncio.get_running_loop().time,
         )
+        for key in early:
+            line.pressed(key)
         leg.sip.on_info_digit = line.pressed
         self._visitor = Visitor(
             caller=dialled.caller,

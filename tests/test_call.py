@@ -100,6 +100,16 @@ async def test_a_pin_may_come_by_info() -> None:
         assert scene.desk.asked == ["123456789"]
 
 
+async def test_a_pin_may_come_by_info_in_the_same_breath_as_the_ack() -> None:
+    async with call() as scene:
+        await scene.until(lambda: bool(scene.leg.answers))
+        for key in "123456789#":
+            scene.leg.on_info_digit(key)
+        assert not scene.media.started
+        await scene.in_room()
+        assert scene.desk.asked == ["123456789"]
+
+
 async def test_two_wrong_pins_and_the_right_one() -> None:
     async with call() as scene:
         scene.media.keys("111111#")
