@@ -314,7 +314,10 @@ class Mixer:
 
     def _obey(self) -> bool:
         """Take one command; False when there will be no more."""
-        data = self._control.recv(MAX_MESSAGE_BYTES)
+        try:
+            data = self._control.recv(MAX_MESSAGE_BYTES)
+        except ConnectionResetError:  # the parent was killed with words of ours unread
+            return False
         if not data:
             return False
         number, command = decode(data)

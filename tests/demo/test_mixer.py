@@ -360,6 +360,15 @@ class TestProgram:
         main([str(theirs.detach())])
 
 
+class TestKilledParent:
+    def test_ends_the_mixer_without_a_word(self) -> None:
+        ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        with theirs:
+            theirs.send(b"unread by the parent")
+            ours.close()
+            Mixer(theirs).run()
+
+
 class TestMessages:
     @pytest.mark.parametrize(
         "message",
