@@ -103,7 +103,6 @@ class Console:
             names=" ".join(PARTS),
             events=f"{self._pages.facts.prefix}{HOME}/events",
             form_token=session.form_token,
-            may_drain=session.may(Scope.ADMIN),
             accepting=self._desk.accepting(),
         )
 
@@ -139,9 +138,7 @@ class Console:
 
     async def drain(self, request: web.Request) -> web.Response:
         """`POST /console/drain`: take no new calls."""
-        session = await self._checked(request)
-        if not session.may(Scope.ADMIN):
-            raise web.HTTPForbidden
+        await self._checked(request)
         self._desk.drain()
         raise web.HTTPSeeOther(f"{self._pages.facts.prefix}{HOME}")
 
@@ -185,7 +182,7 @@ class Console:
         sent: dict[str, str] = {}
         await _write(response, f"retry: {RETRY_S * 1000}\n\n")
         beat_at = loop.time() + HEARTBEAT_S
-        while not self._is_closed and self._session(request) is session:
+        while not self._is_closed and self._is_in(session):
             version = self._calls.version
             for name, html in self._parts(request, session).items():
                 if sent.get(name) != html:
@@ -228,7 +225,11 @@ class Console:
 
     def _session(self, request: web.Request) -> Session | None:
         session = self._sessions.find(request.cookies.get(COOKIE, ""))
-        return session if session and self._tokens.count(session.token) else None
+        return session if session is not None and self._is_in(session) else None
+
+    def _is_in(self, session: Session) -> bool:
+        """Whether a session lives, and its token is one still. A page that is open is no use."""
+        return self._sessions.lives(session) and self._tokens.count(session.token)
 
     async def _checked(self, request: web.Request) -> Session:
         """The session of a form that came from its own page. Raises HTTPForbidden."""

@@ -77,6 +77,11 @@ class Sessions:
         self._sessions.move_to_end(key)
         return session
 
+    def lives(self, session: Session) -> bool:
+        """Whether a session counts; asking is no use of it."""
+        is_idle = self._clock() - session.used_at > IDLE_S
+        return not is_idle and any(one is session for one in self._sessions.values())
+
     def end(self, cookie: str) -> None:
         """Log out; whatever the cookie says."""
         self._sessions.pop(_digest(cookie), None)

@@ -315,7 +315,51 @@ async def test_changes_come_by_themselves_until_the_session_ends(world: World) -
         stream.close()
 
 
+async def test_who_has_a_token_that_is_taken_back_is_out(world: World) -> None:
+    console = world.console()
+    app = app_with(calls=world.calls, tokens=world.tokens, console=console)
+    async with TestClient(TestServer(app), cookie_jar=CookieJar(unsafe=True)) as client:
+        await log_in(client)
+        stream = await client.get("/console/events")
+        console._tokens.change([Token("web", "another-token-9Xq7")], per_minute=1000)
+        await asyncio.wait_for(stream.content.readuntil(b"event: end\n"), 10)
+        assert 'name="token"' in await (await client.get("/console", headers=HTML)).text()
+        console._tokens.change([], per_minute=1000)
+        assert (await client.get("/console", headers=HTML)).status == 404
+
+
+async def test_only_so_many_watch_at_a_time(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("dialin.web.console.MOST_LISTENERS", 1)
+    async with await client_of(world) as client:
+        await log_in(client)
+        stream = await client.get("/console/events")
+        refused = await client.get("/console/events")
+        assert (refused.status, refused.headers["Retry-After"]) == (503, "60")
+        stream.close()
+
+
+async def test_a_silent_stream_gives_signs_of_life(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("dialin.web.console.HEARTBEAT_S", 0.0)
+    async with await client_of(world) as client:
+        await log_in(client)
+        stream = await client.get("/console/events")
+        await asyncio.wait_for(stream.content.readuntil(b"\n:\n"), 10)
+        stream.close()
+
+
 class TestSessions:
+    def test_an_open_page_does_not_keep_it_alive(self) -> None:
+        now = 1000.0
+        sessions = Sessions(lambda: now)
+        session = sessions.find(sessions.begin(EVERYTHING))
+        assert session is not None
+        now += IDLE_S
+        assert sessions.lives(session)
+        now += 1
+        assert not sessions.lives(session)
+
     def test_one_ends_when_nobody_uses_it(self) -> None:
         now = 1000.0
         sessions = Sessions(lambda: now)
