@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import json
 import logging
+import os
 import re
 import sys
 import time
@@ -29,6 +30,8 @@ LINES_PER_MINUTE = 600
 """Of one kind, that is with one message text before its values are filled in."""
 KINDS_KNOWN = 1000
 """Message texts are constants of the program; the limit is for those that are not."""
+JOURNAL_LEVELS = ((logging.ERROR, 3), (logging.WARNING, 4), (logging.INFO, 6), (0, 7))
+"""From which level on a line has which of syslog's (RFC 5424 §6.2.1)."""
 HARMLESS = 100_000
 """A quantity below has too few digits for a number; above it must stand the same test as text."""
 LONGEST_TEXT = 8192
@@ -140,13 +143,37 @@ class Json(logging.Formatter):
         return json.dumps(fields_of(record))
 
 
+class ForJournal(logging.Formatter):
+    """The same line with its importance before it, as journald reads it (sd-daemon(3))."""
+
+    def __init__(self, inner: logging.Formatter) -> None:
+        super().__init__()
+        self._inner = inner
+
+    def format(self, record: logging.LogRecord) -> str:
+        """One line, ASCII, no control characters."""
+        level = next(level for least, level in JOURNAL_LEVELS if record.levelno >= least)
+        return f"<{level}>{self._inner.format(record)}"
+
+
+def goes_to_journal(stream: TextIO) -> bool:
+    """Whether a stream is the one that systemd has connected with journald (systemd.exec(5))."""
+    try:
+        status = os.fstat(stream.fileno())
+    except (OSError, ValueError):
+        return False
+    return os.environ.get("JOURNAL_STREAM") == f"{status.st_dev}:{status.st_ino}"
+
+
 FORMATS: Mapping[str, type[logging.Formatter]] = {"logfmt": Logfmt, "json": Json}
 
 
 def set_up(*, level: str, form: str, stream: TextIO | None = None) -> logging.Handler:
     """Write all loggers' lines to a stream, standard error if none is given."""
-    handler = logging.StreamHandler(stream or sys.stderr)
-    handler.setFormatter(FORMATS[form]())
+    stream = stream or sys.stderr
+    formatter = FORMATS[form]()
+    handler = logging.StreamHandler(stream)
+    handler.setFormatter(ForJournal(formatter) if goes_to_journal(stream) else formatter)
     handler.addFilter(FloodGate())  # before the message is filled in, for it counts by its text
     handler.addFilter(Redaction())
     logging.basicConfig(level=level.upper(), handlers=[handler], force=True)

@@ -10,6 +10,7 @@ import logging
 import re
 import warnings
 from collections.abc import Callable, Iterator
+from pathlib import Path
 
 import pytest
 from hypothesis import given
@@ -280,3 +281,33 @@ def test_texts_that_are_never_the_same_share_one_allowance(
     passed = sum(gate.filter(record(f"text {number}")) for number in range(20))
 
     assert passed == 2 + 3
+
+
+class TestJournal:
+    """Under systemd each line says how important it is, so that journalctl can choose."""
+
+    def lines(self, path: Path) -> list[str]:
+        """What is written to a file of one line a level."""
+        with path.open("w") as stream:
+            handler = log.set_up(level="debug", form="logfmt", stream=stream)
+            logger = logging.getLogger("dialin.tests")
+            for level in ("debug", "info", "warning", "error", "critical"):
+                getattr(logger, level)("said")
+            logging.getLogger().removeHandler(handler)
+        return [line.partition(" ")[0] for line in path.read_text().splitlines()]
+
+    def test_a_line_for_the_journal_begins_with_its_level(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        file = tmp_path / "journal"
+        file.touch()
+        status = file.stat()
+        monkeypatch.setenv("JOURNAL_STREAM", f"{status.st_dev}:{status.st_ino}")
+        assert [line[:3] for line in self.lines(file)] == ["<7>", "<6>", "<4>", "<3>", "<3>"]
+
+    @pytest.mark.parametrize("elsewhere", ["", "1:1"])
+    def test_a_line_for_anything_else_does_not(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, elsewhere: str
+    ) -> None:
+        monkeypatch.setenv("JOURNAL_STREAM", elsewhere)
+        assert not any(line.startswith("<") for line in self.lines(tmp_path / "log"))
