@@ -32,6 +32,11 @@ class DigitEar:
         """Whether audio has to be given to `hear_audio`."""
         return self._tones is not None
 
+    @property
+    def hears_a_key_sound(self) -> bool:
+        """Whether the audio of the last packet belongs to a key, or may, and to nobody's ear."""
+        return self._tones is not None and self._tones.hears_something
+
     def tune(self, codec: Codec, *, in_band: bool) -> None:
         """Listen for tones in this codec or not; G.711 only."""
         if not in_band or self._has_seen_event or codec is Codec.G722:

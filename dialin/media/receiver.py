@@ -11,6 +11,7 @@ from dialin.events import Digit
 from dialin.media.digits import DigitEar
 from dialin.media.lane import Lane
 from dialin.media.messages import DigitHeard, LegSettings
+from dialin.media.playout import SILENCE
 from dialin.media.ports import PortPair
 from dialin.media.relay import Relay
 from dialin.media.reports import Reporter
@@ -37,6 +38,8 @@ class Receiver(Lane):
         self.unexpected = 0
         self._settings: LegSettings | None = None
         self._ear = DigitEar()
+        self._silence = b""
+        """An octet of it, in place of keys' tones, which no conference is to hear."""
         self._tell = surroundings.tell
 
     def tune(self, settings: LegSettings) -> None:
@@ -44,6 +47,7 @@ class Receiver(Lane):
         self.close_lane()
         self._settings = settings
         self._ear.tune(settings.codec, in_band=settings.in_band_digits)
+        self._silence = SILENCE[settings.codec][:1]
 
     def has_fed_since(self, time: float) -> bool:
         """Whether there was audio for the bridge. Late packets count: the source is back."""
@@ -103,6 +107,8 @@ class Receiver(Lane):
         self.heard_at = now
         payload = _payload(header, packet)
         self._listen(header, payload, now)
+        if self._ear.hears_a_key_sound:
+            payload = memoryview(self._silence * len(payload))
         relay = self.relay
         return relay is not None and relay.is_open and relay.forward(header, payload, order, now)
 

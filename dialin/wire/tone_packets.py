@@ -54,6 +54,11 @@ class TonePackets:
             keys += self._take_ready()
         return keys
 
+    @property
+    def hears_something(self) -> bool:
+        """Whether the newest audio that is in order is a key's, or may turn out to be one's."""
+        return self._tones.hears_something
+
     def _ahead(self, sequence: int) -> int:
         """How far a packet is from the expected one; less than 0 when it is behind."""
         return (sequence - self._expected + 0x8000 & 0xFFFF) - 0x8000

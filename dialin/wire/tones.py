@@ -140,6 +140,11 @@ class ToneDigits:
         return keys
 
     @property
+    def hears_something(self) -> bool:
+        """Whether the newest audio is a key's, or may turn out to be one's."""
+        return not self._is_idle
+
+    @property
     def _is_idle(self) -> bool:
         return self._down is None and self._candidate is None
 

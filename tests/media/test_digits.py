@@ -11,11 +11,13 @@ from dialin.media.messages import DigitHeard
 from dialin.wire import dtmf, g711
 from dialin.wire.rtp import MalformedPacket, RtpHeader
 from dialin.wire.tone import sine
+from dialin.wire.tones import BLOCK
 from tests.media.world import FRAME_S, LegAtWork, World
 
 ROWS = (697, 770, 852, 941)
 COLUMNS = (1209, 1336, 1477)
 PAD = ("123", "456", "789", "*0#")
+QUIET = b"\xff" * 160
 
 
 def tone(key: str, ms: int = 80) -> list[bytes]:
@@ -129,6 +131,31 @@ class TestOnALeg:
             leg.send()
         assert world.digits() == "4"
         assert world.leg_of(leg).receiver.left > 0
+
+    def test_the_conference_hears_no_key_sound_and_all_else(self, world: World) -> None:
+        leg, other = world.leg(in_band_digits=True), world.leg()
+        world.join(leg, other)
+        speech = [bytes([value]) * 160 for value in (0xF0, 0xF1, 0xF2)]
+        for frame in [*speech, *tone("8", 200), *[QUIET] * 5, *speech]:
+            leg.send(frame)
+            world.advance(FRAME_S)
+        heard = [packet.payload for packet in other.far.heard()]
+        assert world.digits() == "8"
+        assert heard[heard.index(speech[0]) :] == [*speech, *[QUIET] * 15, *speech]
+
+    @pytest.mark.parametrize("late", range(0, 160, 20))
+    def test_a_key_sound_that_begins_within_a_packet_is_heard_no_longer_than_two_blocks(
+        self, world: World, late: int
+    ) -> None:
+        leg, other = world.leg(in_band_digits=True), world.leg()
+        world.join(leg, other)
+        octets = QUIET[:late] + b"".join(tone("8", 200)) + QUIET[late:] + 5 * QUIET
+        for at in range(0, len(octets), 160):
+            leg.send(octets[at : at + 160])
+            world.advance(FRAME_S)
+        heard = b"".join(packet.payload for packet in other.far.heard())
+        assert world.digits() == "8"
+        assert len(heard.strip(b"\xff")) <= 2 * BLOCK
 
     def test_a_tone_with_comfort_noise_behind_it_is_heard_although_packets_are_missing(
         self, world: World
