@@ -63,6 +63,7 @@ def make_account(trunk: TrunkSettings, contact: str) -> Account:
         contact_user=contact,
         expires_s=trunk.expires_s,
         is_ours_alone=trunk.single_registration,
+        pause_after_refusal_s=trunk.pause_after_refusal_s,
         instance=instance_of(contact) if trunk.outbound and trunk.transport != "udp" else "",
         routes=proxy_routes(trunk),
     )

@@ -33,6 +33,7 @@ FULL = REGISTER | {
     "trunks.lab.expires_s": 600,
     "trunks.lab.digest_algorithms": ["sha-256"],
     "trunks.lab.single_registration": True,
+    "trunks.lab.pause_after_refusal_s": 600,
     "trunks.lab.transport": "tcp",
     "trunks.lab.keepalive_s": 25,
     "trunks.lab.keepalive": "empty",
@@ -44,6 +45,7 @@ def test_an_account_is_what_the_operator_wrote() -> None:
     assert account.address_of_record == "sip:004930123456@example.org"
     assert account.domain_uri == "sip:example.org"
     assert (account.expires_s, account.is_ours_alone) == (600, True)
+    assert account.pause_after_refusal_s == 600
     login = account.login
     assert (login.username, login.password) == ("login", "canary-of-the-trunk")
     assert (login.realm, login.algorithms) == ("realm.example.org", (Algorithm.SHA_256,))

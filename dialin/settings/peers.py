@@ -171,6 +171,14 @@ class TrunkSettings(Section):
         "what else is registered, such as a bridge that has crashed, is removed. So a second "
         "bridge must not try.",
     )
+    pause_after_refusal_s: int = Field(
+        default=0,
+        ge=0,
+        le=86400,
+        description="After the provider has refused user name, password or account: how long to "
+        "wait before the next attempt, at least. For providers that lock accounts out. Without it "
+        "the pauses grow from 8 seconds to 5 minutes. A reload that changes the trunk ends it.",
+    )
     fresh_registration_s: Annotated[int, Field(ge=60, le=86400)] | None = Field(
         default=None,
         description="After so long without a call the registration is taken back and made anew, "

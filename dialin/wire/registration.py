@@ -93,6 +93,8 @@ class Account:
     """What we ask for."""
     is_ours_alone: bool = False
     """Whether other bindings of the account are removed."""
+    pause_after_refusal_s: int = 0
+    """At least so long after a refusal that will not change by itself."""
     instance: str = ""
     """A URN that is this bridge's alone, for registrars that know RFC 5626; empty to say none."""
     routes: tuple[str, ...] = ()
@@ -348,7 +350,10 @@ class Registration:
 
     def _pause_s(self, cause: Cause, at_least_s: float) -> float:
         """Twice as long after each failure, and never the same for all who were refused at once."""
-        first_s = FIRST_LASTING_PAUSE_S if cause.is_lasting else REST_S
+        first_s = REST_S
+        if cause.is_lasting:
+            first_s = FIRST_LASTING_PAUSE_S
+            at_least_s = max(at_least_s, self.account.pause_after_refusal_s)
         longest_s = min(first_s * 2.0 ** min(self._failures, MAX_DOUBLINGS), self._longest_pause_s)
         self._failures += 1
         jitter = self._jitter()

@@ -238,6 +238,13 @@ def test_a_wrong_password_is_sent_once_and_then_seldom() -> None:
     assert pauses == [16, 32, 64, 128, 256, 300, 300, 300]
 
 
+@pytest.mark.parametrize(("status", "at_least"), [(403, 600), (404, 600), (500, 0.5)])
+def test_a_provider_that_locks_accounts_out_is_left_alone(status: int, at_least: float) -> None:
+    bench = Bench(pause_after_refusal_s=600)
+    bench.exchange(status)
+    assert at_least <= bench.wait() <= 2 * at_least
+
+
 def test_a_registrar_that_repeats_its_nonce_gets_one_answer() -> None:
     bench = Bench()
     for _ in range(6):
