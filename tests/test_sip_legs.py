@@ -167,6 +167,22 @@ async def test_keys_that_come_by_info(is_wanted: bool) -> None:
             assert keys == (["7", "#"] if is_wanted else [])
 
 
+async def test_equal_keys_that_come_by_info_at_once_are_all_pressed() -> None:
+    async with opened() as bench:
+        with UdpPeer() as peer:
+            caller = caller_at(peer)
+            leg = await talking(bench, peer, caller)
+            keys: list[str] = []
+            leg.on_info_digit = keys.append
+            lines = [("Content-Type", "application/dtmf-relay")]
+            for cseq, key in enumerate("7755#", 2):
+                info = caller.request("INFO", cseq, lines, f"Signal={key}\r\n".encode())
+                peer.send(info, bench.address())
+            for _ in range(5):
+                assert (await peer.response()).status == 200
+            assert "".join(keys) == "7755#"
+
+
 async def test_a_call_from_us_is_answered() -> None:
     async with opened() as bench:
         with UdpPeer() as peer:
