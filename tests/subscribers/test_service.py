@@ -25,6 +25,11 @@ def settings(world: World, **sections: Any) -> Settings:
     return demo_settings(ANYWHERE, ANYWHERE, TOKEN, world.bbb, voice, **sections)
 
 
+async def is_known_as_taken(world: World) -> bool:
+    """Whether the service has read the answer: who inherits before is told once more."""
+    return b'{result="taken",subscriber="lms"} 1.0' in await world.page("/metrics")
+
+
 @contextmanager
 def in_room(world: World, call_id: str) -> Iterator[None]:
     """A call is in the room while the block runs."""
@@ -42,6 +47,7 @@ async def test_settings_that_are_read_anew_say_who_is_told() -> None:
             with in_room(world, "one"):
                 (told,) = await first.got(1)
                 assert told["call"]["label"] == "xxx-xxx-1234"
+                await world.until_true(lambda: is_known_as_taken(world))
                 changed = settings(world, subscribers=told_at(second.url))
                 await world.service.changeable.change(changed)
             (told,) = await second.got(1)
