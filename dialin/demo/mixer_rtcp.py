@@ -38,7 +38,7 @@ class Rtcp:
         self._cname = secrets.token_urlsafe(12)
         self._due_at = float("inf")
         self._look_at = float("-inf")
-        self._last_sender_report, self._reported_at = 0, 0.0
+        self._reception = rtcp.Reception()
 
     def begin(self, far_end: tuple[str, int], now: float) -> None:
         """Report to a far end from now on; port 0 is nobody."""
@@ -66,7 +66,7 @@ class Rtcp:
             packets = rtcp.parse_compound(opened or b"")
         for packet in packets:
             if isinstance(packet, rtcp.SenderReport):
-                self._last_sender_report, self._reported_at = packet.middle, now
+                self._reception.hear(packet, now)
             if isinstance(packet, rtcp.SenderReport | rtcp.ReceiverReport):
                 self.reports += 1
                 self.last = packet
@@ -76,27 +76,9 @@ class Rtcp:
         if now < self._due_at:
             return
         self._due_at = now + REPORT_EACH_S
-        sender = rtcp.SenderReport(
-            ssrc, rtcp.ntp_time(now), timestamp, packets, octets, self._blocks(now)
-        )
+        blocks = self._reception.blocks(self.tracker.ssrc, self.tracker, now)
+        sender = rtcp.SenderReport(ssrc, rtcp.ntp_time(now), timestamp, packets, octets, blocks)
         compound = rtcp.compound([sender, rtcp.SourceDescription(ssrc, self._cname)])
         if self._far_end[1]:
             with suppress(OSError):  # nobody has to listen there
                 self.socket.sendto(self._srtp.protect_rtcp(compound), self._far_end)
-
-    def _blocks(self, now: float) -> tuple[rtcp.ReportBlock, ...]:
-        tracker = self.tracker
-        if tracker.ssrc is None:
-            return ()
-        delay = round((now - self._reported_at) * 65536) if self._last_sender_report else 0
-        return (
-            rtcp.ReportBlock(
-                ssrc=tracker.ssrc,
-                fraction_lost=tracker.take_fraction_lost(),
-                lost=tracker.lost,
-                highest_sequence=tracker.extended_highest,
-                jitter=int(tracker.jitter),
-                last_sender_report=self._last_sender_report,
-                delay_since=delay & 0xFFFFFFFF,
-            ),
-        )

@@ -35,8 +35,7 @@ class Reporter:
         self._srtp = srtp
         self._scratch = surroundings.scratch
         self._cname = secrets.token_urlsafe(12)  # RFC 7022 §4.2: at least 96 random bits, a leg
-        self._last_sender_report = 0
-        self._reported_at = 0.0
+        self._reception = rtcp.Reception()
 
     def on_readable(self, now: float) -> None:
         """Take one datagram of the far end."""
@@ -59,11 +58,11 @@ class Reporter:
         self.heard_at = now
         for packet in packets:
             if isinstance(packet, rtcp.SenderReport):
-                self._last_sender_report, self._reported_at = packet.middle, now
+                self._reception.hear(packet, now)
 
     def send(self, incoming: IncomingStream, outgoing: OutgoingStream, now: float) -> None:
         """Send one compound packet: SR or RR, then the CNAME."""
-        blocks = self._blocks(incoming, now)
+        blocks = self._reception.blocks(incoming.ssrc, incoming.tracker, now)
         report: rtcp.Packet
         packets = outgoing.packets - outgoing.packets_before
         if packets:
@@ -81,19 +80,3 @@ class Reporter:
         compound = self._srtp.protect_rtcp(rtcp.compound([report, name]))
         with contextlib.suppress(OSError):
             self._udp.send(compound)
-
-    def _blocks(self, incoming: IncomingStream, now: float) -> tuple[rtcp.ReportBlock, ...]:
-        if incoming.ssrc is None:
-            return ()
-        tracker = incoming.tracker
-        delay = round((now - self._reported_at) * 65536) if self._last_sender_report else 0
-        block = rtcp.ReportBlock(
-            ssrc=incoming.ssrc,
-            fraction_lost=tracker.take_fraction_lost(),
-            lost=tracker.lost,
-            highest_sequence=tracker.extended_highest,
-            jitter=int(tracker.jitter),
-            last_sender_report=self._last_sender_report,
-            delay_since=delay & 0xFFFFFFFF,
-        )
-        return (block,)

@@ -11,7 +11,7 @@ import struct
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from dialin.wire.rtp import VERSION, Buffer, MalformedPacket
+from dialin.wire.rtp import VERSION, Buffer, MalformedPacket, SequenceTracker
 
 SENDER_REPORT = 200
 RECEIVER_REPORT = 201
@@ -132,6 +132,36 @@ class Goodbye:
 
 
 Packet = SenderReport | ReceiverReport | SourceDescription | Goodbye
+
+
+class Reception:
+    """What we report of one far end's stream (RFC 3550 §6.4.1)."""
+
+    def __init__(self) -> None:
+        self._last_sender_report = 0
+        self._heard_at = 0.0
+
+    def hear(self, report: SenderReport, now: float) -> None:
+        """The far end has reported: our next report names this one."""
+        self._last_sender_report, self._heard_at = report.middle, now
+
+    def blocks(
+        self, ssrc: int | None, tracker: SequenceTracker, now: float
+    ) -> tuple[ReportBlock, ...]:
+        """What has come of the stream `ssrc`, counted by `tracker`; nothing where there is none."""
+        if ssrc is None:
+            return ()
+        delay = round((now - self._heard_at) * 65536) if self._last_sender_report else 0
+        block = ReportBlock(
+            ssrc=ssrc,
+            fraction_lost=tracker.take_fraction_lost(),
+            lost=tracker.lost,
+            highest_sequence=tracker.extended_highest,
+            jitter=int(tracker.jitter),
+            last_sender_report=self._last_sender_report,
+            delay_since=delay & 0xFFFFFFFF,
+        )
+        return (block,)
 
 
 def compound(packets: Sequence[Packet]) -> bytes:

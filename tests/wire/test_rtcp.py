@@ -189,3 +189,17 @@ class TestRoundTripTime:
     def test_clocks_that_drift_do_not_make_it_negative(self) -> None:
         block = ReportBlock(1, 0, 0, 0, 0, SenderReport(1, rtcp.ntp_time(9), 0, 0, 0).middle, 70000)
         assert rtcp.round_trip_s(block, rtcp.ntp_time(10)) == 0.0
+
+
+class TestReception:
+    def test_of_nothing_nothing_is_reported(self) -> None:
+        assert rtcp.Reception().blocks(None, rtp.SequenceTracker(), 1.0) == ()
+
+    def test_a_report_names_the_far_ends_last_one_and_how_long_ago_it_came(self) -> None:
+        reception, tracker = rtcp.Reception(), rtp.SequenceTracker()
+        (before,) = reception.blocks(7, tracker, 1.0)
+        assert (before.ssrc, before.last_sender_report, before.delay_since) == (7, 0, 0)
+        reception.hear(SenderReport(7, 0x1122334455667788, 0, 0, 0), 2.0)
+        (after,) = reception.blocks(7, tracker, 3.5)
+        assert after.last_sender_report == 0x33445566
+        assert after.delay_since == 3 * 65536 // 2
