@@ -105,7 +105,7 @@ class ToneDigits:
 
     def feed(self, payload: bytes) -> list[str]:
         """Give the keys that this payload completes, mostly none."""
-        if self._is_idle and len(payload.translate(None, self._loud)) == len(payload):
+        if not self.hears_something and len(payload.translate(None, self._loud)) == len(payload):
             self._break()  # silence, and nothing that its length could matter to
             return []
         self._samples.extend(self._decode(payload))
@@ -142,11 +142,7 @@ class ToneDigits:
     @property
     def hears_something(self) -> bool:
         """Whether the newest audio is a key's, or may turn out to be one's."""
-        return not self._is_idle
-
-    @property
-    def _is_idle(self) -> bool:
-        return self._down is None and self._candidate is None
+        return self._down is not None or self._candidate is not None
 
     def _break(self) -> None:
         """What comes does not continue what came."""
