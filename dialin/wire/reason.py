@@ -21,13 +21,12 @@ from dialin.events import EndReason, Result
 from dialin.wire.message import Message
 from dialin.wire.params import TOKENCHAR, Params
 
-MAX_CAUSE: Final = 999
-"""Q.850 ends at 127, SIP at 699, FreeSWITCH's own below 1000."""
 MAX_TEXT: Final = 64
 """Characters of a peer's words that are kept."""
 
 _VALUE = re.compile(rf"[ \t]*({TOKENCHAR}+)[ \t]*(;.*)?", re.DOTALL)
 _CAUSE = re.compile(r"[0-9]{1,3}")
+"""Q.850 ends at 127, SIP at 699, FreeSWITCH's own below 1000."""
 _UNSEEN = re.compile(r"[^\x20-\x7e]")
 
 

@@ -145,12 +145,8 @@ class Session:
             return True
         if self._rseq and rseq != self._rseq + 1:
             return False
-        self._rseq, core = rseq, self._core
-        prack = self.dialog.request(
-            "PRACK",
-            via=core.via(self._local),
-            headers=(rack_for(rseq, response), ("User-Agent", core.user_agent)),
-        )
+        self._rseq = rseq
+        prack = self._request("PRACK", (rack_for(rseq, response),))
         self._ask(prack, PrackSender(self), now)
         return True
 
@@ -199,12 +195,7 @@ class Session:
     def send_key(self, key: str, now: float) -> None:
         """Report a key by INFO (RFC 2976, of which this use is older than RFC 6086)."""
         core, (kind, body) = self._core, key_report(key)
-        request = self.dialog.request(
-            "INFO",
-            via=core.via(self._local),
-            headers=(("User-Agent", core.user_agent), ("Content-Type", kind)),
-            body=body,
-        )
+        request = self._request("INFO", body_type=(("Content-Type", kind),), body=body)
         way = core.way_to(self.dialog.next_hop(), self._flow)
         core.request(request, way, _KeySent(core, self.leg_id), now)
 
@@ -344,13 +335,24 @@ class Session:
             self._owner.lost(None, "no-ack")
 
     def _send_bye(self, now: float) -> None:
+        self._ask(self._request("BYE", (self._why.header,)), self, now)
+
+    def _request(
+        self,
+        method: str,
+        headers: tuple[tuple[str, str], ...] = (),
+        *,
+        body_type: tuple[tuple[str, str], ...] = (),
+        body: bytes = b"",
+    ) -> Request:
+        """The next request within the dialog."""
         core = self._core
-        request = self.dialog.request(
-            "BYE",
+        return self.dialog.request(
+            method,
             via=core.via(self._local),
-            headers=(self._why.header, ("User-Agent", core.user_agent)),
+            headers=(*headers, ("User-Agent", core.user_agent), *body_type),
+            body=body,
         )
-        self._ask(request, self, now)
 
     def _ask(self, request: Request, requester: Requester, now: float) -> TransactionKey:
         way = self._core.way_to(self.dialog.next_hop(), self._flow)
@@ -397,17 +399,11 @@ class Session:
         self, method: str, headers: tuple[tuple[str, str], ...], now: float
     ) -> TransactionKey:
         """Send a re-INVITE with our last description, or an UPDATE without any."""
-        core = self._core
         body_type = (SDP_TYPE,) if method == "INVITE" else ()
-        request = self.dialog.request(
+        request = self._request(
             method,
-            via=core.via(self._local),
-            headers=(
-                *self.about_us(self._local),
-                *headers,
-                ("User-Agent", core.user_agent),
-                *body_type,
-            ),
+            (*self.about_us(self._local), *headers),
+            body_type=body_type,
             body=self._local_sdp if body_type else b"",
         )
         return self._ask(request, self._timer, now)
