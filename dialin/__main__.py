@@ -28,6 +28,7 @@ from dialin.commands.usual import config_option, loaded_from, usual
 from dialin.errors import OperatorError
 from dialin.settings import Settings, pages, refuse_unbuilt
 from dialin.systemd import ServiceManager
+from dialin.wire.uri import bracketed
 
 if TYPE_CHECKING:
     from dialin.check import Step
@@ -347,7 +348,7 @@ def listening_at(settings: Settings) -> str:
             "Add a udp entry to sip.listen, or name another target with --to.",
         )
     host = "127.0.0.1" if listen.host.is_unspecified else str(listen.host)
-    return f"[{host}]:{listen.port}" if ":" in host else f"{host}:{listen.port}"
+    return f"{bracketed(host)}:{listen.port}"
 
 
 def first_number(settings: Settings) -> str:

@@ -77,6 +77,11 @@ class Line:
     advertised_host: str | None = None
     """Our address as the far end sees it, where a NAT hides the true one."""
 
+    @property
+    def route_headers(self) -> tuple[tuple[str, str], ...]:
+        """The Route lines of requests that go by those proxies."""
+        return tuple(("Route", value) for value in self.routes)
+
 
 PLAIN = Line()
 
@@ -228,8 +233,7 @@ class OwnPhone:
 
     async def _is_there(self, flow: Flow, line: Line) -> bool:
         uri = f"sip:{bracketed(line.domain or flow.host)}"
-        headers = tuple(("Route", value) for value in line.routes)
-        enquiry = Enquiry("OPTIONS", uri, uri, uri, headers, within_s=THERE_WITHIN_S)
+        enquiry = Enquiry("OPTIONS", uri, uri, uri, line.route_headers, within_s=THERE_WITHIN_S)
         try:
             await self.ask(enquiry, flow, line)
         except RequestFailed:
@@ -247,7 +251,7 @@ class OwnPhone:
             from_user=line.caller,
             from_domain=line.domain,
             offer=offer,
-            headers=[("Route", value) for value in line.routes],
+            headers=line.route_headers,
             answer_within_s=answer_within_s,
             credentials=line.login,
         )

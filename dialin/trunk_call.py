@@ -27,7 +27,7 @@ from dialin.wire.bindings import service_routes
 from dialin.wire.flow import Flow
 from dialin.wire.message import Response
 from dialin.wire.registration_cause import Cause
-from dialin.wire.uri import SipUri
+from dialin.wire.uri import SipUri, bracketed
 
 ANSWER_WITHIN_S = 12.0
 """For the provider's server to say anything."""
@@ -147,14 +147,15 @@ class TrunkCall:
         """
         by = self._outside.by
         account = by.account
-        uri = account.domain_uri if account else f"sip:{by.line.domain or flow.host}"
-        us = account.address_of_record if account else f"sip:dialin@{by.line.domain or flow.host}"
+        host = bracketed(by.line.domain or flow.host)
+        uri = account.domain_uri if account else f"sip:{host}"
+        us = account.address_of_record if account else f"sip:dialin@{host}"
         enquiry = Enquiry(
             method="REGISTER" if account else "OPTIONS",
             uri=uri,
             from_uri=us,
             to_uri=us if account else uri,
-            headers=tuple(("Route", value) for value in by.line.routes),
+            headers=by.line.route_headers,
             login=by.line.login,
             within_s=ANSWER_WITHIN_S,
         )
