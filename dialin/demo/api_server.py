@@ -7,7 +7,6 @@ Which call gets which answer is left to those who inherit it: `bbb` and `balance
 from __future__ import annotations
 
 import asyncio
-import hashlib
 import hmac
 import secrets
 from collections import Counter
@@ -19,14 +18,11 @@ from typing import Self
 from aiohttp import web
 
 from dialin.demo.bbb_answers import SUCCESS, answer, failed
-from dialin.wire.bbbxml import CHECKSUMS, Checksum, sign
+from dialin.wire.bbbxml import CHECKSUM_BY_LENGTH, sign
+from dialin.wire.uri import bracketed
 
 SLOW_S = 4.0
 """What the slow fault takes: less than the client's limit, more than a caller waits."""
-
-_CHECKSUM_BY_LENGTH: Mapping[int, Checksum] = {
-    2 * hashlib.new(name, usedforsecurity=False).digest_size: name for name in CHECKSUMS
-}
 
 
 class Fault(StrEnum):
@@ -73,7 +69,7 @@ class ApiServer:
         await self._runner.setup()
         await web.TCPSite(self._runner, self._host, self._port).start()
         host, port = self._runner.addresses[0][:2]
-        self.url = f"http://{f'[{host}]' if ':' in host else host}:{port}/bigbluebutton/"
+        self.url = f"http://{bracketed(host)}:{port}/bigbluebutton/"
         return self
 
     async def __aexit__(
@@ -111,7 +107,7 @@ class ApiServer:
         """The checksum is over the query as it was sent, less the checksum, wherever it stands."""
         parts = request.rel_url.raw_query_string.split("&")
         given = [part.partition("=")[2] for part in parts if part.startswith("checksum=")]
-        algorithm = _CHECKSUM_BY_LENGTH.get(len(given[0])) if len(given) == 1 else None
+        algorithm = CHECKSUM_BY_LENGTH.get(len(given[0])) if len(given) == 1 else None
         if algorithm is None:
             return False
         query = "&".join(part for part in parts if not part.startswith("checksum="))

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from datetime import UTC, datetime
 from typing import TypeAlias
 from xml.sax.saxutils import escape
 
@@ -49,14 +48,14 @@ def created(room: DemoRoom, *, is_repeat: bool) -> bytes:
         SUCCESS,
         ("meetingID", room.meeting_id),
         ("internalMeetingID", room.internal_id),
-        ("parentMeetingID", room.parent.internal_id if room.parent else "bbb-none"),
+        ("parentMeetingID", room.parent_id),
         ("attendeePW", "ap"),
         ("moderatorPW", "mp"),
         ("createTime", str(room.create_time)),
         ("voiceBridge", room.voice_bridge),
         ("dialNumber", room.dial_number),
-        ("createDate", _date(room.create_time)),
-        ("hasUserJoined", _word(room.start_time > 0)),
+        ("createDate", room.create_date),
+        ("hasUserJoined", word(room.start_time > 0)),
         ("duration", "0"),
         ("hasBeenForciblyEnded", "false"),
         ("messageKey", "duplicateWarning" if is_repeat else ""),
@@ -79,16 +78,16 @@ def meeting(room: DemoRoom, callers: Sequence[Member]) -> list[Element]:
         ("meetingID", room.meeting_id),
         ("internalMeetingID", room.internal_id),
         ("createTime", str(room.create_time)),
-        ("createDate", _date(room.create_time)),
+        ("createDate", room.create_date),
         ("voiceBridge", room.voice_bridge),
         ("dialNumber", room.dial_number),
         ("attendeePW", "ap"),
         ("moderatorPW", "mp"),
-        ("running", _word(room.running)),
+        ("running", word(room.running)),
         ("duration", "0"),
-        ("hasUserJoined", _word(room.start_time > 0)),
-        ("recording", _word(room.recording)),
-        ("hasBeenForciblyEnded", _word(room.is_ended)),
+        ("hasUserJoined", word(room.start_time > 0)),
+        ("recording", word(room.recording)),
+        ("hasBeenForciblyEnded", word(room.is_ended)),
         ("startTime", str(room.start_time)),
         ("endTime", str(now_ms()) if room.is_ended else "0"),
         ("participantCount", str(len(attendees))),
@@ -99,7 +98,7 @@ def meeting(room: DemoRoom, callers: Sequence[Member]) -> list[Element]:
         ("moderatorCount", str(int(room.running))),
         ("attendees", attendees),
         ("metadata", [(name, value) for name, value in room.metadata.items()]),
-        ("isBreakout", _word(room.parent is not None)),
+        ("isBreakout", word(room.parent is not None)),
     ]
     if room.parent is not None:
         elements += [
@@ -112,7 +111,7 @@ def meeting(room: DemoRoom, callers: Sequence[Member]) -> list[Element]:
 
 def running(is_running: bool) -> bytes:
     """The answer to isMeetingRunning (is-meeting-running.ftlx)."""
-    return answer(SUCCESS, ("running", _word(is_running)))
+    return answer(SUCCESS, ("running", word(is_running)))
 
 
 def written(element: Element) -> str:
@@ -134,19 +133,15 @@ def _attendee(user_id: str, name: str, role: str, client_type: str) -> Element:
             ("userID", user_id),
             ("fullName", name),
             ("role", role),
-            ("isPresenter", _word(not is_phone)),
+            ("isPresenter", word(not is_phone)),
             ("isListeningOnly", "false"),
-            ("hasJoinedVoice", _word(is_phone)),
+            ("hasJoinedVoice", word(is_phone)),
             ("hasVideo", "false"),
             ("clientType", client_type),
         ],
     )
 
 
-def _date(time_ms: int) -> str:
-    """As BBB's `createDate`, for people only."""
-    return datetime.fromtimestamp(time_ms / 1000, UTC).strftime("%a %b %d %H:%M:%S UTC %Y")
-
-
-def _word(truth: bool) -> str:
+def word(truth: bool) -> str:
+    """A truth as BBB writes it."""
     return "true" if truth else "false"

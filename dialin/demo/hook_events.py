@@ -7,7 +7,6 @@ value BBB does not send is not there at all. Who gets them is left to `webhooks`
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
 from typing import Any, TypeAlias
 
 from dialin.demo.rooms import DemoRoom, now_ms
@@ -23,15 +22,14 @@ def event_id(event: HookEvent) -> str:
 
 def meeting_created(room: DemoRoom) -> HookEvent:
     """A meeting is created: all that is known of it."""
-    created = datetime.fromtimestamp(room.create_time / 1000, UTC)
     meeting = {
         **_ids(room),
         "name": room.name,
         "is-breakout": room.parent is not None,
-        "parent-id": room.parent.internal_id if room.parent else "bbb-none",
+        "parent-id": room.parent_id,
         "duration": 0,
         "create-time": room.create_time,
-        "create-date": created.strftime("%a %b %d %H:%M:%S UTC %Y"),
+        "create-date": room.create_date,
         "moderator-pass": "mp",
         "viewer-pass": "ap",
         "record": room.recording,

@@ -12,6 +12,8 @@ from collections.abc import Collection
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
+from dialin.wire.bbbhooks import NO_PARENT
+
 HOST = "w_demohost"
 """Internal and external id of the web user who is in every room that runs."""
 BBB_TEST_BRIDGE = "99999"
@@ -60,6 +62,17 @@ class DemoRoom:
         """BBB's own id: another one each time the meeting is created."""
         digest = hashlib.sha1(self.meeting_id.encode(), usedforsecurity=False).hexdigest()
         return f"{digest}-{self.create_time}"
+
+    @property
+    def parent_id(self) -> str:
+        """Internal id of the room that a breakout room belongs to."""
+        return self.parent.internal_id if self.parent else NO_PARENT
+
+    @property
+    def create_date(self) -> str:
+        """`create_time` as BBB writes it for people."""
+        created = datetime.fromtimestamp(self.create_time / 1000, UTC)
+        return created.strftime("%a %b %d %H:%M:%S UTC %Y")
 
     @property
     def welcome(self) -> str:

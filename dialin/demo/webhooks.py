@@ -10,7 +10,6 @@ by `hook_events`.
 from __future__ import annotations
 
 import asyncio
-import hashlib
 import json
 import uuid
 from collections import Counter
@@ -25,8 +24,9 @@ from urllib.parse import urlencode, urlsplit
 import aiohttp
 from yarl import URL
 
-from dialin.demo.bbb_answers import SUCCESS, Element, answer, failed
+from dialin.demo.bbb_answers import SUCCESS, Element, answer, failed, word
 from dialin.demo.hook_events import HookEvent, event_id
+from dialin.wire.bbbhooks import hook_checksum
 from dialin.wire.bbbxml import Checksum
 
 RETRY_AFTER_S = (0.1, 0.5, 1, 2, 4, 8, 10, 30, 60, 60, 60, 60)
@@ -220,8 +220,7 @@ class Webhooks:
     def checksum(self, callback_url: str, body: bytes) -> str:
         """Over the URL as registered, the body as sent, and the secret."""
         secret = "wrong" if self.fault is HookFault.WRONG_CHECKSUM else self._secret
-        text = callback_url.encode() + body + secret.encode()
-        return hashlib.new(self._algorithm, text, usedforsecurity=False).hexdigest()
+        return hook_checksum(callback_url, body, secret, self._algorithm)
 
     # The calls of the API
 
@@ -260,8 +259,8 @@ class Webhooks:
         return answer(
             SUCCESS,
             ("hookID", hook.id),
-            ("permanentHook", _word(hook.is_permanent)),
-            ("rawData", _word(hook.is_raw)),
+            ("permanentHook", word(hook.is_permanent)),
+            ("rawData", word(hook.is_raw)),
         )
 
     def _add(
@@ -301,9 +300,5 @@ def _described(hook: Hook) -> list[Element]:
         elements.append(("meetingID", hook.meeting_id))
     if hook.event_ids is not None:
         elements.append(("eventID", ",".join(hook.event_ids)))
-    elements += [("permanentHook", _word(hook.is_permanent)), ("rawData", _word(hook.is_raw))]
+    elements += [("permanentHook", word(hook.is_permanent)), ("rawData", word(hook.is_raw))]
     return elements
-
-
-def _word(truth: bool) -> str:
-    return "true" if truth else "false"

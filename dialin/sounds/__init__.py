@@ -76,7 +76,7 @@ class Prompts:
     def clip(self, prompt: PromptId, language: str | None, codec: Codec) -> Path:
         """The raw frames of `prompt` in `codec`; an unknown language means the default."""
         stem = self._stems.get((language or "", prompt)) or self._stems[self.languages[0], prompt]
-        return _with_suffix(stem, codec)
+        return clip_file(stem, codec)
 
     @property
     def gaps(self) -> tuple[tuple[str, PromptId], ...]:
@@ -97,7 +97,7 @@ class Prompts:
 
     def _find(self, prompt: PromptId, order: Sequence[str]) -> Path | None:
         stems = (folder / place / prompt for place in order for folder in self._folders)
-        return next((stem for stem in stems if _size(_with_suffix(stem, Codec.PCMU))), None)
+        return next((stem for stem in stems if _size(clip_file(stem, Codec.PCMU))), None)
 
     def _check_languages(self) -> None:
         bad = [language for language in self.languages if not LANGUAGE.fullmatch(language)]
@@ -125,14 +125,14 @@ class Prompts:
         """A prompt is there in each codec or not at all, and in whole frames."""
         missing: list[str] = []
         for stem in self._possible_stems():
-            sizes = {codec: _size(_with_suffix(stem, codec)) for codec in Codec}
-            lacking = [str(_with_suffix(stem, codec)) for codec in Codec if sizes[codec] is None]
+            sizes = {codec: _size(clip_file(stem, codec)) for codec in Codec}
+            lacking = [str(clip_file(stem, codec)) for codec in Codec if sizes[codec] is None]
             if len(lacking) < len(Codec):
                 missing += lacking
             for codec, size in sizes.items():
                 if size is not None and (size == 0 or size % FRAME_BYTES):
                     raise OperatorError(
-                        f"{_with_suffix(stem, codec)} is not made of whole 20 ms frames.",
+                        f"{clip_file(stem, codec)} is not made of whole 20 ms frames.",
                         f"Make it anew: raw {codec}, a multiple of {FRAME_BYTES} octets.",
                     )
         if missing:
@@ -155,7 +155,8 @@ def built_in_languages() -> tuple[str, ...]:
     return tuple(sorted(name for name in names if name != TONE))
 
 
-def _with_suffix(stem: Path, codec: Codec) -> Path:
+def clip_file(stem: Path, codec: Codec) -> Path:
+    """Where a prompt is kept in one codec; `stem` is its path without an ending."""
     return stem.with_name(f"{stem.name}.{codec.lower()}")
 
 

@@ -14,7 +14,15 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from dialin.events import Codec
-from dialin.sounds import FRAME_BYTES, PACKAGE, PromptId, Prompts, level, manifest
+from dialin.sounds import (
+    FRAME_BYTES,
+    PACKAGE,
+    PromptId,
+    Prompts,
+    clip_file,
+    level,
+    manifest,
+)
 from dialin.sounds.ids import LANGUAGE_CHOICES, TONES
 from dialin.wire import g711
 from dialin.wire.tone import RATE_HZ
@@ -105,12 +113,12 @@ def faults(one: Spoken, languages: int) -> Iterator[Fault]:
 
 def _files(one: Spoken) -> Iterator[tuple[str, bool]]:
     """What is wrong with the files as files."""
-    clips = {codec: one.stem.with_name(f"{one.stem.name}.{codec.lower()}") for codec in Codec}
+    clips = {codec: clip_file(one.stem, codec) for codec in Codec}
     if len({clip.stat().st_size for clip in clips.values()}) > 1:
         yield "Its files last differently long.", True
-    entry = manifest.read(one.stem.parent).entries.get(one.prompt) if one.is_ours else None
     if not one.is_ours:
         return
+    entry = manifest.read(one.stem.parent).entries.get(one.prompt)
     if entry is None:
         yield "The manifest does not know it.", True
         return
@@ -123,7 +131,7 @@ def _files(one: Spoken) -> Iterator[tuple[str, bool]]:
 
 def _sound(one: Spoken) -> Iterator[tuple[str, bool]]:
     """What is wrong with its sound."""
-    samples = g711.alaw_decode(one.stem.with_name(f"{one.stem.name}.pcma").read_bytes())
+    samples = g711.alaw_decode(clip_file(one.stem, Codec.PCMA).read_bytes())
     found = level.active_level(samples, RATE_HZ)
     bounds = level.edges(samples, RATE_HZ)
     if found is None or bounds is None:

@@ -19,7 +19,7 @@ from pathlib import Path
 
 from dialin.errors import OperatorError
 from dialin.events import Codec
-from dialin.sounds import LANGUAGE, TONE, PromptId, level
+from dialin.sounds import LANGUAGE, TONE, PromptId, clip_file, level
 from dialin.sounds.ids import TONES
 
 LONGEST_S = 1800
@@ -86,7 +86,7 @@ def take(recording: Recording, folder: Path) -> float:
     try:
         target.mkdir(parents=True, exist_ok=True)
         for codec in Codec:
-            clip = target / f"{recording.prompt}.{codec.lower()}"
+            clip = clip_file(target / recording.prompt, codec)
             beside = clip.with_name(f".{clip.name}.new")
             beside.write_bytes(_ffmpeg(samples.tobytes(), *_MASTER, "-i", "-", *_ENCODE[codec]))
             os.replace(beside, clip)

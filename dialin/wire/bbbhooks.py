@@ -21,7 +21,7 @@ from typing import Any
 from urllib.parse import parse_qsl
 
 from dialin.errors import PeerError
-from dialin.wire.bbbxml import Checksum
+from dialin.wire.bbbxml import CHECKSUM_BY_LENGTH, Checksum
 
 MAX_HOOK_BYTES = 1024 * 1024
 """An event takes 1 kB; a meeting's metadata, or several events in one post, may take more."""
@@ -33,9 +33,6 @@ MAX_TEXT = 256
 """Ids of front ends are UUIDs and hashes; BBB itself allows 256 characters for a name."""
 NO_PARENT = "bbb-none"
 """What stands where a breakout room has its parent (bigbluebutton-web)."""
-
-_BY_LENGTH: Mapping[int, Checksum] = {40: "sha1", 64: "sha256", 96: "sha384", 128: "sha512"}
-"""Nothing says which hash was taken but its length; `hookChecksumAlgorithm` is sha1 by default."""
 
 
 class HookKind(StrEnum):
@@ -108,8 +105,11 @@ def hook_checksum(callback_url: str, body: bytes, secret: str, algorithm: Checks
 
 
 def is_genuine(checksum: str, callback_url: str, body: bytes, secret: str) -> bool:
-    """Whether a callback bears the checksum that only BBB and we can make; takes the same time."""
-    algorithm = _BY_LENGTH.get(len(checksum))
+    """Whether a callback bears the checksum that only BBB and we can make; takes the same time.
+
+    `hookChecksumAlgorithm` of bbb-webhooks is sha1 by default.
+    """
+    algorithm = CHECKSUM_BY_LENGTH.get(len(checksum))
     if algorithm is None or not checksum.isascii():
         return False
     right = hook_checksum(callback_url, body, secret, algorithm)

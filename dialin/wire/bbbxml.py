@@ -11,6 +11,7 @@ Fetching is left to `bbb_api`, what a meeting means to a caller to `rooms`.
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal, TypeAlias
 
@@ -20,6 +21,10 @@ from dialin.errors import PeerError
 
 Checksum: TypeAlias = Literal["sha1", "sha256", "sha384", "sha512"]
 CHECKSUMS: tuple[Checksum, ...] = ("sha1", "sha256", "sha384", "sha512")
+CHECKSUM_BY_LENGTH: Mapping[int, Checksum] = {
+    2 * hashlib.new(name, usedforsecurity=False).digest_size: name for name in CHECKSUMS
+}
+"""Nothing says which hash was taken but the number of its hexadecimal digits."""
 """What BBB can verify; old servers know the first two, operators may have switched off sha1."""
 
 MAX_ANSWER_BYTES = 4 * 1024 * 1024
