@@ -14,7 +14,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
-from aiohttp import hdrs, web
+from aiohttp import web
 from markupsafe import Markup
 
 from dialin.registry import CallSnapshot, CallState, HangUp
@@ -22,10 +22,19 @@ from dialin.web.api.state import StateDesk
 from dialin.web.api.tokens import Scope, Tokens
 from dialin.web.console_sessions import IDLE_S, Session, Sessions
 from dialin.web.facts import PageFacts
-from dialin.web.live import HEARTBEAT_S, LOOK_EVERY_S, PACE_S, RETRY_S, WRITE_WITHIN_S, event
+from dialin.web.live import (
+    HEARTBEAT_S,
+    LOOK_EVERY_S,
+    RETRY_S,
+    Listeners,
+    event,
+    event_stream,
+    write,
+)
 from dialin.web.meeting_name import shown_name
 from dialin.web.pages import Pages
 from dialin.web.room_view import ORDERS, LiveCalls
+from dialin.web.source import is_same_site
 from dialin.web.sparkline import HEIGHT, WIDTH, points
 
 COOKIE = "dialin_console"
@@ -68,8 +77,7 @@ class Console:
         self._desk = desk
         self._calls = calls
         self._sessions = sessions or Sessions()
-        self._listeners = 0
-        self._is_closed = False
+        self._listeners = Listeners(MOST_LISTENERS, MOST_LISTENERS)
 
     def add_to(self, app: web.Application) -> None:
         """Let an application answer for the console."""
@@ -80,7 +88,7 @@ class Console:
         router.add_get(f"{HOME}/events", self.events)
         router.add_post(f"{HOME}/drain", self.drain)
         router.add_post(f"{HOME}/calls/{{call_id}}/{{action}}", self.act)
-        app.on_shutdown.append(self._close)
+        app.on_shutdown.append(self._listeners.close)
 
     def show(self, facts: PageFacts) -> None:
         """Say this of the service from now on."""
@@ -158,21 +166,11 @@ class Console:
         session = self._session(request)
         if session is None:
             raise web.HTTPForbidden
-        if self._listeners >= MOST_LISTENERS or self._is_closed:
-            raise web.HTTPServiceUnavailable(headers={hdrs.RETRY_AFTER: "60"})
-        response = web.StreamResponse(
-            headers={
-                hdrs.CONTENT_TYPE: "text/event-stream; charset=utf-8",
-                "X-Accel-Buffering": "no",  # nginx would keep it to itself
-            }
-        )
-        self._listeners += 1
-        try:
+        with self._listeners.one_more(HOME):
+            response = event_stream()
             await response.prepare(request)
             with suppress(ConnectionError, TimeoutError):
                 await self._tell(request, response, session)
-        finally:
-            self._listeners -= 1
         return response
 
     async def _tell(
@@ -180,24 +178,26 @@ class Console:
     ) -> None:
         loop = asyncio.get_running_loop()
         sent: dict[str, str] = {}
-        await _write(response, f"retry: {RETRY_S * 1000}\n\n")
+        await write(response, f"retry: {RETRY_S * 1000}\n\n")
         beat_at = loop.time() + HEARTBEAT_S
-        while not self._is_closed and self._is_in(session):
-            version = self._calls.version
-            for name, html in self._parts(request, session).items():
+        while not self._listeners.are_closed and self._is_in(session):
+            began, version = loop.time(), self._calls.version
+            parts = self._parts(request, session)
+            took_s = loop.time() - began
+            for name, html in parts.items():
                 if sent.get(name) != html:
-                    await _write(response, event(name, html))
+                    await write(response, event(name, html))
                     sent[name] = html
                     beat_at = loop.time() + HEARTBEAT_S
             if loop.time() >= beat_at:
-                await _write(response, ":\n\n")
+                await write(response, ":\n\n")
                 beat_at = loop.time() + HEARTBEAT_S
-            await asyncio.sleep(PACE_S)
+            await asyncio.sleep(self._listeners.pause_s(took_s))
             with suppress(TimeoutError):
                 async with asyncio.timeout(LOOK_EVERY_S):
                     await self._calls.changed(version)
-        if not self._is_closed:
-            await _write(response, event("end", ""))
+        if not self._listeners.are_closed:
+            await write(response, event("end", ""))
 
     def _parts(self, request: web.Request, session: Session) -> dict[str, str]:
         """Each part of the page, as HTML."""
@@ -240,15 +240,6 @@ class Console:
             raise web.HTTPForbidden
         return session
 
-    async def _close(self, _app: web.Application) -> None:
-        """Signal of aiohttp's: the streams end soon."""
-        self._is_closed = True
-
-
-def is_same_site(request: web.Request) -> bool:
-    """Whether a form is one of ours, by the word of browsers that say so (Fetch Metadata)."""
-    return request.headers.get("Sec-Fetch-Site", "same-origin") in ("same-origin", "none")
-
 
 def rows(calls: Iterable[CallSnapshot]) -> Sequence[CallRow]:
     """Calls with their small lines."""
@@ -270,8 +261,3 @@ def row(call: CallSnapshot) -> CallRow:
 def seconds_since(text: str) -> float:
     """How long a time of the API is past."""
     return max(0.0, (datetime.now(UTC) - datetime.fromisoformat(text)).total_seconds())
-
-
-async def _write(response: web.StreamResponse, text: str) -> None:
-    async with asyncio.timeout(WRITE_WITHIN_S):
-        await response.write(text.encode())

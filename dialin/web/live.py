@@ -86,12 +86,7 @@ class LivePages:
         """Tell all that changes until the link expires or the reader goes."""
         visit = self._rooms.visit(request)
         with self._listeners.one_more(visit.link.meeting_id):
-            response = web.StreamResponse(
-                headers={
-                    hdrs.CONTENT_TYPE: "text/event-stream; charset=utf-8",
-                    "X-Accel-Buffering": "no",  # nginx would keep it to itself
-                }
-            )
+            response = event_stream()
             await response.prepare(request)
             with suppress(ConnectionError, TimeoutError):
                 await self._tell(response, visit, request.query.get("seen", ""))
@@ -102,7 +97,7 @@ class LivePages:
         loop = asyncio.get_running_loop()
         sent: dict[str, str] = {}
         seen: object = None
-        await _write(response, f"retry: {RETRY_S * 1000}\n\n")
+        await write(response, f"retry: {RETRY_S * 1000}\n\n")
         beat_at = loop.time() + self._heartbeat_s
         while self._rooms.gate.seconds_left(visit.link) > 0 and not self._listeners.are_closed:
             began = loop.time()
@@ -115,17 +110,28 @@ class LivePages:
             sent, seen = parts, glance
             told = "".join(event(name, parts[name]) for name in news)
             if told or loop.time() >= beat_at:
-                await _write(response, told or ":\n\n")
+                await write(response, told or ":\n\n")
                 beat_at = loop.time() + self._heartbeat_s
             await asyncio.sleep(self._listeners.pause_s(took_s))
             with suppress(TimeoutError):
                 async with asyncio.timeout(LOOK_EVERY_S):
                     await self._rooms.calls.changed(version)
         if not self._listeners.are_closed:
-            await _write(response, event("end", ""))
+            await write(response, event("end", ""))
 
 
-async def _write(response: web.StreamResponse, text: str) -> None:
+def event_stream() -> web.StreamResponse:
+    """An answer that events are written to."""
+    return web.StreamResponse(
+        headers={
+            hdrs.CONTENT_TYPE: "text/event-stream; charset=utf-8",
+            "X-Accel-Buffering": "no",  # nginx would keep it to itself
+        }
+    )
+
+
+async def write(response: web.StreamResponse, text: str) -> None:
+    """Write to it. Raises TimeoutError for a reader who takes nothing, ConnectionError."""
     async with asyncio.timeout(WRITE_WITHIN_S):
         await response.write(text.encode())
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Whom a request comes from, when it may have passed reverse proxies of our own."""
+"""Where a request comes from: by which client, through proxies of our own, from which site."""
 
 from __future__ import annotations
 
@@ -37,3 +37,8 @@ def read_address(text: str) -> Address | None:
     except ValueError:
         return None
     return (address.ipv4_mapped or address) if address.version == 6 else address
+
+
+def is_same_site(request: web.Request) -> bool:
+    """Whether a form is one of ours, by the word of browsers that say so (Fetch Metadata)."""
+    return request.headers.get("Sec-Fetch-Site", "same-origin") in ("same-origin", "none")
