@@ -36,6 +36,7 @@ from dialin.web.room_view import (
     callers_of,
     title_of,
 )
+from dialin.web.source import is_same_site
 
 OBEYED_WITHIN_S = 0.7
 """How long a page without scripts waits for its order to show."""
@@ -81,11 +82,12 @@ class RoomPages:
     async def page(self, request: web.Request) -> web.Response:
         """`/rooms/{meeting_id}`."""
         visit = self.visit(request)
-        parts, language = self.parts(visit), visit.who.words.language
+        values, language = self._values(visit), visit.who.words.language
+        parts = self._rendered(visit, values)
         return self._pages.page(
             request,
             "room.html",
-            **self._values(visit, self._invitation(visit)),
+            **values,
             parts={name: Markup(html) for name, html in parts.items()},  # noqa: S704 - ours, escaped
             events=self._address(visit.link, "events", lang=language, seen=digest_of(parts)),
             calendar_start=start_of("", self._zone, datetime.now(self._zone)),
@@ -95,9 +97,7 @@ class RoomPages:
     async def sheet(self, request: web.Request) -> web.Response:
         """`/rooms/{meeting_id}/sheet`: to print, in large type."""
         visit = self.visit(request)
-        return self._pages.page(
-            request, "sheet.html", **self._values(visit, self._invitation(visit))
-        )
+        return self._pages.page(request, "sheet.html", **self._values(visit))
 
     async def text(self, request: web.Request) -> web.Response:
         """`/rooms/{meeting_id}/invite.txt`."""
@@ -138,10 +138,8 @@ class RoomPages:
             raise self.gate.refusal(request)
         form = await request.post()
         token = form.get("token", "")
-        is_ours = request.headers.get("Sec-Fetch-Site", "same-origin") in ("same-origin", "none")
-        if not (
-            is_ours and isinstance(token, str) and self.gate.key.is_form_token(visit.link, token)
-        ):
+        is_ours = is_same_site(request) and isinstance(token, str)
+        if not (is_ours and self.gate.key.is_form_token(visit.link, str(token))):
             raise web.HTTPForbidden
         is_done = await self._give(visit, request.match_info)
         gone = {} if is_done else {"gone": "1"}
@@ -159,7 +157,9 @@ class RoomPages:
 
     def parts(self, visit: Visit) -> dict[str, str]:
         """What of the page changes by itself, as it is now."""
-        values = self._values(visit, self._invitation(visit))
+        return self._rendered(visit, self._values(visit))
+
+    def _rendered(self, visit: Visit, values: Mapping[str, object]) -> dict[str, str]:
         return {part: self._pages.fragment(f"{part}.html", visit.who, **values) for part in PARTS}
 
     def glance(self, visit: Visit) -> object:
@@ -195,8 +195,9 @@ class RoomPages:
     def _callers(self, visit: Visit) -> Callers:
         return callers_of(self.calls.snapshots(), visit.link.meeting_id)
 
-    def _values(self, visit: Visit, invitation: Invitation) -> dict[str, object]:
+    def _values(self, visit: Visit) -> dict[str, object]:
         """What the templates of a room are filled with."""
+        invitation = self._invitation(visit)
         facts, sentence = self._pages.facts, self._condition().sentence(datetime.now(UTC))
         callers, guest = self._callers(visit), self.gate.key.guest(visit.link)
         language = visit.who.words.language
