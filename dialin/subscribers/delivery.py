@@ -23,6 +23,7 @@ import aiohttp
 
 from dialin.subscribers.happenings import Happening
 from dialin.web.api.calls import CallShown
+from dialin.web.api.operation import written
 from dialin.web.api.posts import SIGNATURE_HEADER, Posted, PostedEvent, signature
 
 log = logging.getLogger(__name__)
@@ -180,7 +181,7 @@ def body_of(happening: Happening) -> bytes:
         Posted(
             event=happening.event,
             id=secrets.token_urlsafe(ID_BYTES),
-            at=datetime.now(UTC).isoformat(timespec="milliseconds"),
+            at=written(datetime.now(UTC)),
             meeting_id=happening.meeting_id,
             call=CallShown.of(happening.call),
         )

@@ -31,14 +31,13 @@ class Gate:
         key: LinkKey,
         *,
         proxies: Sequence[str] = (),
-        failures: Limit | None = None,
         now: Callable[[], float] = time.time,
     ) -> None:
         """`proxies` are networks of our own reverse proxies."""
         self.key = key
         """What links are made and read with."""
         self._proxies = tuple(ip_network(network) for network in proxies)
-        self._failures = failures or Limit(FAILURES_A_MINUTE, MINUTE_S)
+        self._failures = Limit(FAILURES_A_MINUTE, MINUTE_S)
         self._now = now
 
     def link_of(self, request: web.Request) -> RoomLink:

@@ -127,7 +127,6 @@ class CallerView:
     """The masked name; empty before one is given."""
     state: str
     """Key of what is said of it, below `callers`."""
-    muted: bool = False
     hand_raised: bool = False
     actions: tuple[str, ...] = ()
     """What can be asked of the caller, in the order of the buttons."""
@@ -167,7 +166,6 @@ def _in_room(call: CallSnapshot) -> CallerView:
         call.id,
         call.label or "",
         "muted" if call.muted else "unmuted",
-        muted=call.muted,
         hand_raised=call.hand_raised,
         actions=(*actions, "end"),
     )

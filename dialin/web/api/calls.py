@@ -7,25 +7,13 @@ What becomes of an order is the call's affair: it is handed over here, not waite
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import datetime
 from http import HTTPStatus
 from typing import Literal, Protocol
 
-from dialin.registry import (
-    Admit,
-    CallSnapshot,
-    CallState,
-    HangUp,
-    LowerHand,
-    MoveTo,
-    Mute,
-    Order,
-    Refuse,
-    Unmute,
-    WaitingFor,
-)
-from dialin.web.api.operation import Asked, MeetingId, Operation, Refusal, Shape
+from dialin.registry import CallSnapshot, CallState, HangUp, MoveTo, Order, WaitingFor
+from dialin.web.api.operation import Asked, MeetingId, Operation, Refusal, Shape, written
 from dialin.web.api.tokens import Scope
+from dialin.web.room_view import ORDERS
 
 NO_SUCH_CALL = "There is no such call; it may have ended."
 
@@ -78,7 +66,7 @@ class CallShown(Shape):
             muted=call.muted,
             hand_raised=call.hand_raised,
             language=call.language,
-            started_at=_written(call.started_at),
+            started_at=written(call.started_at),
             duration_s=call.duration_s,
             packets_lost=call.packets_lost,
             jitter_ms=call.jitter_ms,
@@ -95,15 +83,6 @@ class MoveTaken(Shape):
     """Where a caller is to be led."""
 
     meeting_id: MeetingId
-
-
-_ORDERS: dict[str, Order] = {
-    "admit": Admit(),
-    "refuse": Refuse(),
-    "mute": Mute(),
-    "unmute": Unmute(),
-    "lower-hand": LowerHand(),
-}
 
 
 class CallsDesk:
@@ -126,7 +105,7 @@ class CallsDesk:
 
     async def order(self, asked: Asked) -> None:
         """Give an order that needs no more than its name. Raises Refusal."""
-        self._give(asked, _ORDERS[asked.body.order])
+        self._give(asked, ORDERS[asked.body.order])
 
     async def move(self, asked: Asked) -> None:
         """Lead the caller elsewhere. Raises Refusal."""
@@ -202,7 +181,3 @@ def call_operations(calls: LiveCalls) -> tuple[Operation, ...]:
             refuses=(absent, clash),
         ),
     )
-
-
-def _written(at: datetime) -> str:
-    return at.isoformat(timespec="milliseconds")

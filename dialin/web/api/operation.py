@@ -11,6 +11,7 @@ from __future__ import annotations
 import re
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass, field
+from datetime import datetime
 from http import HTTPStatus
 from typing import Annotated, Any
 
@@ -95,8 +96,6 @@ class Operation:
     status: HTTPStatus = HTTPStatus.OK
     refuses: tuple[HTTPStatus, ...] = ()
     """Refusals of its own, beside those that every operation has."""
-    callers: str = ""
-    """What else a client should know."""
 
 
 def add_operations(app: web.Application, operations: Iterable[Operation]) -> None:
@@ -170,3 +169,8 @@ def _places(error: ValidationError) -> Iterable[dict[str, str]]:
     for one in error.errors(include_input=False, include_url=False)[:ERRORS_TOLD]:
         parts = one["loc"][:-1] if one["type"] == "extra_forbidden" else one["loc"]
         yield {"pointer": "".join(f"/{part}" for part in parts), "detail": one["msg"]}
+
+
+def written(at: datetime) -> str:
+    """A time as the API writes it (RFC 3339)."""
+    return at.isoformat(timespec="milliseconds")

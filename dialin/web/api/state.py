@@ -14,7 +14,7 @@ from http import HTTPStatus
 
 from dialin.registry import CallState, Ended
 from dialin.web.api.calls import LiveCalls
-from dialin.web.api.operation import Asked, Operation, Shape
+from dialin.web.api.operation import Asked, Operation, Shape, written
 from dialin.web.api.tokens import Scope
 
 
@@ -185,8 +185,3 @@ def end_shown(end: Ended) -> EndShown:
         reason=end.reason.reason,
         duration_s=round(end.duration_s, 1),
     )
-
-
-def written(at: datetime) -> str:
-    """A time as the API writes it (RFC 3339)."""
-    return at.isoformat(timespec="milliseconds")
