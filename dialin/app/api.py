@@ -25,7 +25,8 @@ from dialin.web.api import (
     room_operations,
     state_operations,
 )
-from dialin.web.api.state import ServerShown, TrunkShown, written
+from dialin.web.api.operation import written
+from dialin.web.api.state import ServerShown, TrunkShown
 from dialin.web.console import Console
 from dialin.web.facts import PageFacts
 from dialin.web.metrics import Metrics
@@ -105,8 +106,8 @@ def make_state_desk(told: Told) -> StateDesk:
         calls=told.core.registry,
         max_calls=lambda: told.core.registry.max_calls,
         accepting=lambda: not told.core.registry.is_draining,
-        trunks=lambda: trunks_shown(told.settings(), told),
-        servers=lambda: servers_shown(told.settings(), told),
+        trunks=lambda: trunks_shown(told),
+        servers=lambda: servers_shown(told),
         recent_ends=lambda: told.core.registry.recent_ends,
         selftest=lambda: (last.last.at, last.last.ok) if last.last else None,
         wrong_pins=told.core.metrics.wrong_pins_last_hour,
@@ -114,41 +115,36 @@ def make_state_desk(told: Told) -> StateDesk:
     )
 
 
-def trunks_shown(settings: Settings, told: Told) -> list[TrunkShown]:
+def trunks_shown(told: Told) -> list[TrunkShown]:
     """Each trunk, and how it does."""
-    standings, calls = told.core.registrations.standings, told.core.registry.snapshots()
-    shown = [
-        TrunkShown(
+    settings, standings = told.settings(), told.core.registrations.standings
+    calls = counted(told.core.registry.snapshots(), "trunk")
+
+    def shown(name: str, mode: str, numbers: list[str]) -> TrunkShown:
+        standing = standings.get(name)
+        return TrunkShown(
             name=name,
-            mode=trunk.mode,
-            registered=standings[name].is_registered if name in standings else None,
-            seconds_left=round(standings[name].seconds_left, 1) if name in standings else None,
-            cause=standings[name].cause if name in standings else "",
+            mode=mode,
+            registered=standing.is_registered if standing else None,
+            seconds_left=round(standing.seconds_left, 1) if standing else None,
+            cause=standing.cause if standing else "",
             last_invite_at=last_invite(told.core.metrics, name),
-            calls=counted(calls, "trunk")[name],
-            numbers=[number.e164 for number in trunk.numbers],
+            calls=calls[name],
+            numbers=numbers,
         )
+
+    trunks = [
+        shown(name, trunk.mode, [number.e164 for number in trunk.numbers])
         for name, trunk in settings.trunks.items()
     ]
     if settings.selftest.pin and not settings.selftest.trunk:
-        shown.append(
-            TrunkShown(
-                name=selftest.TRUNK,
-                mode="self-test",
-                registered=None,
-                seconds_left=None,
-                cause="",
-                last_invite_at=last_invite(told.core.metrics, selftest.TRUNK),
-                calls=counted(calls, "trunk")[selftest.TRUNK],
-                numbers=[],
-            )
-        )
-    return shown
+        trunks.append(shown(selftest.TRUNK, "self-test", []))
+    return trunks
 
 
-def servers_shown(settings: Settings, told: Told) -> list[ServerShown]:
+def servers_shown(told: Told) -> list[ServerShown]:
     """Each BBB server, and how it does."""
-    calls = told.core.registry.snapshots()
+    settings, calls = told.settings(), counted(told.core.registry.snapshots(), "server")
     mute_keys = {name: server.mute_keys for name, server in settings.bbb_servers.items()}
     return [
         ServerShown(
@@ -159,7 +155,7 @@ def servers_shown(settings: Settings, told: Told) -> list[ServerShown]:
             meetings=server.meetings,
             webhooks=told.core.events.is_heard(server.name),
             mutes="bridge" if mute_keys.get(server.name, "off") == "off" else "bbb",
-            calls=counted(calls, "server")[server.name],
+            calls=calls[server.name],
         )
         for server in told.core.rooms.servers
     ]
