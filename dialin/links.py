@@ -18,6 +18,7 @@ from urllib.parse import quote, urlencode
 
 LONGEST_MEETING_ID = 255
 """Characters; BBB takes no more (bigbluebutton-web, MeetingIdConstraint)."""
+DAY_S = 86400
 FORM = "form"
 """First line of what forms are signed with; no right has this name."""
 
@@ -77,6 +78,10 @@ class LinkKey:
         if not _EXPIRES.fullmatch(str(expires)):
             raise ValueError("no time that a link can expire at")
         return RoomLink(meeting_id, right, expires, self._sign(right, expires, meeting_id))
+
+    def lasting(self, meeting_id: str, right: Right, days: int, now: float) -> RoomLink:
+        """A link that works for so many days from `now`. Raises ValueError as `link` does."""
+        return self.link(meeting_id, right, int(now) + days * DAY_S)
 
     def read(self, meeting_id: str, query: Mapping[str, str], now: float) -> RoomLink | None:
         """The link that somebody came with, or None if it proves nothing at `now`.

@@ -117,13 +117,13 @@ class StaticRooms:
         Raises UnknownRoom, PinTaken, BadRoom, StoreUnavailable.
         """
         _refuse_bad(meeting_id, "", pin)
-        return await self._keep(self._existing(meeting_id), pin, self._store.change_room)
+        return await self._keep(self.existing(meeting_id), pin, self._store.change_room)
 
     async def change(
         self, meeting_id: str, *, name: str | None = None, lobby: bool | None = None
     ) -> StaticRoom:
         """Change what is given; the PIN stays. Raises UnknownRoom, BadRoom, StoreUnavailable."""
-        room = self._existing(meeting_id)
+        room = self.existing(meeting_id)
         _refuse_bad(meeting_id, name or "", None)
         changed = replace(
             room,
@@ -136,7 +136,7 @@ class StaticRooms:
 
     async def delete(self, meeting_id: str) -> None:
         """The room has no PIN any more. Raises UnknownRoom, StoreUnavailable."""
-        self._existing(meeting_id)
+        self.existing(meeting_id)
         await self._store.delete_room(meeting_id)
         self._have(self._others(meeting_id))
 
@@ -160,7 +160,8 @@ class StaticRooms:
                 raise PinTaken("A room or a running meeting has this PIN, or one that begins so.")
         raise PinTaken("There is no PIN left that nothing else is like.")
 
-    def _existing(self, meeting_id: str) -> StaticRoom:
+    def existing(self, meeting_id: str) -> StaticRoom:
+        """The room. Raises UnknownRoom."""
         if meeting_id not in self._rooms:
             raise UnknownRoom(f"No PIN was issued for {meeting_id!r}.")
         return self._rooms[meeting_id]

@@ -13,8 +13,6 @@ from dialin.commands.usual import config_option, loaded_from
 from dialin.errors import OperatorError
 from dialin.links import LinkKey, Right
 
-DAY_S = 86400
-
 
 @click.group()
 def room() -> None:
@@ -52,10 +50,9 @@ def link(meeting_id: str, right: str, days: int | None, file: Path | None) -> No
             "Links cannot be signed: web.link_secret is not set.",
             "Set it to what `openssl rand -base64 32` prints, and start the service anew.",
         )
-    expires = int(time.time()) + (days or web.link_days) * DAY_S
     key = LinkKey(web.link_secret.get_secret_value())
     try:
-        path = key.link(meeting_id, Right(right), expires).path()
+        path = key.lasting(meeting_id, Right(right), days or web.link_days, time.time()).path()
     except ValueError:
         raise click.BadParameter("no meeting can have this id.", param_hint="MEETING_ID") from None
     if not web.root:

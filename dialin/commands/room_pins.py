@@ -61,7 +61,7 @@ def show(meeting_id: str, file: Path | None, *, as_json: bool) -> None:
     """Print a room, its PIN, and what BigBlueButton's create call takes to show them."""
 
     async def work(static: StaticRooms) -> StaticRoom:
-        return known(static, meeting_id)
+        return static.existing(meeting_id)
 
     settings = loaded_from(file).settings
     tell(settings, with_rooms(settings, work), as_json=as_json)
@@ -154,16 +154,6 @@ def with_rooms(
         return asyncio.run(working())
     except StaticRoomError as refusal:
         raise OperatorError(str(refusal), "") from refusal
-
-
-def known(static: StaticRooms, meeting_id: str) -> StaticRoom:
-    """The room. Raises UnknownRoom."""
-    from dialin.static_rooms import UnknownRoom
-
-    room = static.get(meeting_id)
-    if room is None:
-        raise UnknownRoom(f"No PIN was issued for {meeting_id!r}.")
-    return room
 
 
 def tell(settings: Settings, room: StaticRoom, *, as_json: bool) -> None:

@@ -35,7 +35,6 @@ from dialin.web.room_view import RoomFacts, RoomFinder, callers_of
 
 ROOMS, EACH = "/api/v1/rooms", "/api/v1/rooms/{meeting_id}"
 ABSENT, CLASH = HTTPStatus.NOT_FOUND, HTTPStatus.CONFLICT
-DAY_S = 86400
 NO_SUCH_ROOM = "There is no such room: it has no PIN of its own, and no meeting of that id runs."
 
 REFUSALS: Mapping[type[DialinError], tuple[HTTPStatus, str]] = {
@@ -189,8 +188,7 @@ class RoomsDesk:
         """Signed addresses of a room's pages; None where nothing can be signed."""
         if self.key is None:
             return None
-        expires = int(self.now()) + (days or self.link_days) * DAY_S
-        link = self.key.link(meeting_id, right, expires)
+        link = self.key.lasting(meeting_id, right, days or self.link_days, self.now())
         return LinksShown(
             page=self.root + link.path(),
             invite_txt=self.root + link.path("invite.txt"),
