@@ -98,9 +98,8 @@ class HookRegistrar:
 
     async def run(self) -> None:
         """Register, and stay so until cancelled."""
-        is_first = True
         while True:
-            is_first = not await self._look(is_first)
+            await self._look()
             await asyncio.sleep(MISSED_GAP_S)
             with suppress(TimeoutError):
                 async with asyncio.timeout((RETRY_S if self._cause else RENEW_S) - MISSED_GAP_S):
@@ -114,10 +113,10 @@ class HookRegistrar:
                     await self._api.destroy_hook(self._hook_id)
         self._ear.set_registered(self._api.name, False)
 
-    async def _look(self, is_first: bool) -> bool:
-        """Whether the hook stands; said in the log when that changes."""
+    async def _look(self) -> None:
+        """See to it that the hook stands; said in the log when that changes."""
         try:
-            if is_first:
+            if self._cause:
                 await self._drop_others()
             hook_id = await self._api.create_hook(self._callback_url, EVENT_IDS)
         except BbbUnavailable as trouble:
@@ -129,7 +128,6 @@ class HookRegistrar:
                 log.info("BBB server %s tells by webhooks what happens", self._api.name)
             self._hook_id, self._cause = hook_id, ""
         self._ear.set_registered(self._api.name, not self._cause)
-        return not self._cause
 
     async def _drop_others(self) -> None:
         """Remove hooks that lead here and tell another selection: one that stands is never changed.

@@ -174,15 +174,9 @@ def outgoing_encryption(trunk: TrunkSettings) -> Encryption:
 
 
 def registration_makers(
-    settings: Settings,
-    sip: SipEndpoint,
-    trunks: Trunks,
-    target: Callable[[TrunkSettings], TlsTarget],
+    settings: Settings, sip: SipEndpoint, trunks: Trunks
 ) -> Mapping[str, Callable[[], TrunkRegistration]]:
-    """What makes the registration of each trunk that has one, by name.
-
-    `target` says what servers have to prove.
-    """
+    """What makes the registration of each trunk that has one, by name."""
     names = Names()
 
     def make(name: str, trunk: TrunkSettings) -> TrunkRegistration:
@@ -190,7 +184,7 @@ def registration_makers(
             make_provider(name, trunk, contact_user(name, settings)),
             signalling=sip,
             names=names,
-            admit=partial(_admit, name, target(trunk), sip, trunks),
+            admit=partial(_admit, name, tls_target(trunk), sip, trunks),
             token=lambda bits: secrets.token_hex(bits // 8),
         )
 

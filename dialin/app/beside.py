@@ -17,7 +17,7 @@ from pathlib import Path
 
 import aiohttp
 
-from dialin.app import pins
+from dialin.app import parts, pins
 from dialin.bbb_api import BbbApi, BbbUnavailable
 from dialin.budgets import risk_24h
 from dialin.errors import OperatorError
@@ -130,12 +130,5 @@ async def ask_servers(settings: Settings) -> Live:
 
     async with aiohttp.ClientSession() as session, asyncio.TaskGroup() as tasks:
         for name, server in settings.bbb_servers.items():
-            api = BbbApi(
-                session,
-                name=name,
-                url=str(server.url),
-                secret=server.secret.get_secret_value(),
-                checksum=server.checksum,
-            )
-            tasks.create_task(ask(api))
+            tasks.create_task(ask(parts.make_api(name, server, session)))
     return Live(tuple(rooms), tuple(sorted(silent)))

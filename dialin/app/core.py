@@ -22,7 +22,7 @@ from dialin.app.pins import Pins, opened_pins
 from dialin.app.webhooks import SeenApi, Webhooks
 from dialin.bbb_voice import BbbVoice
 from dialin.media.embedded import EmbeddedEngine
-from dialin.providers import registration_makers, tls_target
+from dialin.providers import registration_makers
 from dialin.registration import Registrations
 from dialin.registry import Registry
 from dialin.room_events import RoomEvents
@@ -109,7 +109,7 @@ async def opened_core(settings: Settings, pace: Pace) -> AsyncIterator[Core]:
         )
         await voice.look_up()
         pins = await stack.enter_async_context(opened_pins(settings, rooms, metrics, tasks))
-        registrations = Registrations(registration_makers(settings, sip, sources, tls_target))
+        registrations = Registrations(registration_makers(settings, sip, sources))
         metrics.watch_trunks(lambda: registrations.standings)
         yield Core(
             session=session,

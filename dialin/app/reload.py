@@ -24,7 +24,7 @@ from dialin.caller import RoomLabels
 from dialin.errors import OperatorError
 from dialin.house import House
 from dialin.log import set_level
-from dialin.providers import registration_makers, tls_target
+from dialin.providers import registration_makers
 from dialin.settings import Settings, refuse_unbuilt
 from dialin.web.api import Tokens
 
@@ -119,7 +119,7 @@ class Changeable:
         await core.voice.change(parts.make_voice_servers(settings))
         await core.webhooks.change(settings)
         await core.registrations.change(
-            registration_makers(settings, core.sip, core.sources, tls_target),
+            registration_makers(settings, core.sip, core.sources),
             [name for name, trunk in settings.trunks.items() if before.trunks.get(name) != trunk],
         )
         for follow in self.followers:

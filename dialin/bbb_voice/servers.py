@@ -20,9 +20,6 @@ LIVEKIT = "livekit"
 """What BBB calls that audio bridge."""
 Bridge: TypeAlias = Literal["auto", "freeswitch", "livekit"]
 """What carries meetings' audio; `auto` leaves it to each of them."""
-LIVEKIT_PORT = 5062
-"""Where livekit-sip listens beside FreeSWITCH on one host (bigbluebutton#24262)."""
-
 
 _UNSAFE = re.compile(r"[^A-Za-z0-9]+")
 

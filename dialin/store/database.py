@@ -101,7 +101,7 @@ class Database:
                 if _cause(error) != "damaged":
                     self._read_anyway()
                     raise
-                self._remake({**self._salvaged(), **self._remembered})
+                self._remake()
             except BaseException:
                 self.close()
                 raise
@@ -267,12 +267,14 @@ class Database:
             if _cause(error) != "damaged":
                 raise
         self.close()
-        self._remake({**self._salvaged(), **self._remembered})
+        self._remake()
         return work(self._opened())
 
-    def _remake(self, rooms: dict[str, StaticRoom]) -> None:
+    def _remake(self) -> None:
+        """Make the file anew, of what can still be read of it and what is remembered."""
         if self._file is None:
             raise StoreUnavailable("damaged")
+        rooms = {**self._salvaged(), **self._remembered}  # before it is moved aside
         aside = damaged_copy(self._file)
         os.replace(self._file, aside)
         os.utime(aside)
@@ -287,7 +289,7 @@ class Database:
         db = self._opened()
         with _transaction(db):
             _insert(db, rooms.values())
-        self._remembered = dict(rooms)
+        self._remembered = rooms
 
     def _salvaged(self) -> dict[str, StaticRoom]:
         """What can still be read of a damaged file."""
