@@ -11,7 +11,6 @@ checks better.
 from __future__ import annotations
 
 import ipaddress
-import json
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -24,6 +23,7 @@ import yaml
 from dialin import presets
 from dialin.errors import OperatorError
 from dialin.settings.base import split_host_port
+from dialin.settings.pages import toml
 
 PREFIX = "bbb_dialin_"
 RELATED = ("bbb_hostname",)
@@ -275,9 +275,8 @@ def _numbers(table: str, numbers: Iterable[str]) -> Iterator[str]:
 
 
 def _toml(value: Any) -> str:
-    """A value in TOML: JSON's strings, numbers and lists are TOML's as well, but for DEL."""
-    text = json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")
-    return text.encode(errors="replace").decode()
+    """A value in TOML, whatever the variables held."""
+    return toml(value).encode(errors="replace").decode()
 
 
 def _plain(text: str) -> str:

@@ -233,4 +233,5 @@ def toml(value: Any) -> str:
             pairs = (f"{key} = {toml(item)}" for key, item in fields.items() if item is not None)
             return f"{{ {', '.join(pairs)} }}"
         case _:
-            return json.dumps(str(value), ensure_ascii=False)
+            # JSON's strings are TOML's as well, but for DEL.
+            return json.dumps(str(value), ensure_ascii=False).replace("\x7f", "\\u007f")
