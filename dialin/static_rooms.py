@@ -40,6 +40,7 @@ __all__ = [
     "StoreUnavailable",
     "Twin",
     "UnknownRoom",
+    "printable",
     "twins",
 ]
 
@@ -47,6 +48,7 @@ PIN_DIGITS = 9
 """Enough for hundreds of rooms at a risk below 1 % a day (`budgets.risk_24h`)."""
 SMALLEST_PIN: int = 10 ** (PIN_DIGITS - 1)
 """No leading zero: spreadsheets and people drop it."""
+UNPRINTABLE = "\N{REPLACEMENT CHARACTER}"
 TRIES = 1000
 KEY_BYTES = 32
 LONGEST_TEXT = 256
@@ -220,3 +222,8 @@ def _refuse_bad(meeting_id: str, name: str, pin: str | None) -> None:
         raise BadRoom(f"A name has at most {LONGEST_TEXT} characters, and no control character.")
     if pin is not None and not is_voice_bridge(pin):
         raise BadRoom("A PIN has 5 to 11 digits and is not 99999.")
+
+
+def printable(text: str) -> str:
+    """A name or id with nothing in it that a terminal would obey."""
+    return "".join(letter if letter.isprintable() else UNPRINTABLE for letter in text)

@@ -27,6 +27,11 @@ from dialin.web.metrics import Metrics
 log = logging.getLogger(__name__)
 
 RISK_EVERY_S = 3600.0
+SAFER_PINS = (
+    "Let BBB give longer numbers (defaultNumDigitsForTelVoice=9), issue static PINs of 9 "
+    "digits, or lower pin.slow_mode_release_per_hour."
+)
+"""What lowers the chance of a guess."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,9 +89,7 @@ class RiskWatch:
         return (
             f"Somebody who guesses PINs for 24 hours gets into a room with a chance of {risk:.1%}; "
             f"pin.max_risk is {self._max_risk:.1%}.",
-            "Let BBB give longer numbers (defaultNumDigitsForTelVoice=9), issue static PINs of 9 "
-            "digits, or lower pin.slow_mode_release_per_hour. With pin.accept_risk = true the "
-            "service starts nevertheless.",
+            f"{SAFER_PINS} With pin.accept_risk = true the service starts nevertheless.",
         )
 
 

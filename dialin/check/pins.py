@@ -10,10 +10,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from dialin.app.beside import PinReport
+from dialin.app.pins import SAFER_PINS
 from dialin.check.steps import Finding, fail, ok, warn
-from dialin.static_rooms import Twin
+from dialin.static_rooms import Twin, printable
 
-HIDDEN = "\N{REPLACEMENT CHARACTER}"
 LONGEST_ID = 80
 
 
@@ -36,14 +36,10 @@ def guessing_is_hopeless(report: PinReport, max_risk: float, *, accepted: bool) 
     )
     if report.risk <= max_risk:
         return ok(f"{chance}; {max_risk:.4%} is allowed.")
-    remedy = (
-        "Let BBB give longer numbers (defaultNumDigitsForTelVoice=9), issue static PINs of 9 "
-        "digits, or lower pin.slow_mode_release_per_hour."
-    )
     if accepted:
-        return warn(f"{chance}, and pin.accept_risk = true lets the service start.", remedy)
+        return warn(f"{chance}, and pin.accept_risk = true lets the service start.", SAFER_PINS)
     return fail(
-        f"{chance}, and only {max_risk:.4%} is allowed: the service does not start.", remedy
+        f"{chance}, and only {max_risk:.4%} is allowed: the service does not start.", SAFER_PINS
     )
 
 
@@ -58,5 +54,5 @@ def _twin(twin: Twin) -> Finding:
 
 def _shown(meeting_id: str) -> str:
     """A meeting id as a terminal may show it."""
-    letters = "".join(letter if letter.isprintable() else HIDDEN for letter in meeting_id)
+    letters = printable(meeting_id)
     return repr(letters if len(letters) <= LONGEST_ID else f"{letters[:LONGEST_ID]}…")

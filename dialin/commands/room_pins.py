@@ -23,8 +23,6 @@ if TYPE_CHECKING:
 
 Done = TypeVar("Done")
 
-HIDDEN = "\N{REPLACEMENT CHARACTER}"
-
 meeting_id_argument = click.argument("meeting_id")
 json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 pin_option = click.option("--pin", help="Wish for this PIN, 5 to 11 digits.  [default: issue one]")
@@ -118,6 +116,7 @@ def delete(meeting_id: str, file: Path | None) -> None:
 @config_option
 def list_rooms(file: Path | None, *, as_json: bool) -> None:
     """Print all rooms that keep their PIN, without the PINs."""
+    from dialin.static_rooms import printable
 
     async def work(static: StaticRooms) -> tuple[StaticRoom, ...]:
         return static.all()
@@ -171,6 +170,8 @@ def tell(settings: Settings, room: StaticRoom, *, as_json: bool) -> None:
 
 def lines(room: StaticRoom, parameters: Mapping[str, str]) -> Iterator[str]:
     """A room with its PIN, and the parameters of BBB's create call, for people."""
+    from dialin.static_rooms import printable
+
     yield f"room   {printable(room.meeting_id)}"
     if room.name:
         yield f"name   {printable(room.name)}"
@@ -191,8 +192,3 @@ def facts(room: StaticRoom, *, with_pin: bool = True) -> dict[str, Any]:
         "created_at": room.created_at.isoformat(timespec="seconds"),
     }
     return told if with_pin else {key: value for key, value in told.items() if key != "pin"}
-
-
-def printable(text: str) -> str:
-    """A name or id with nothing in it that a terminal would obey."""
-    return "".join(letter if letter.isprintable() else HIDDEN for letter in text)
