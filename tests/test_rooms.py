@@ -188,7 +188,7 @@ class TestPicture:
             server.trouble = "timeout"
             await rooms.look_again()
             assert ids(rooms.with_voice_bridge("123456789")) == [("one", "physics")]
-            assert not rooms.all_fresh
+            assert not all(server.ok for server in rooms.servers)
 
     async def test_follows_a_room_that_moved_off_a_dead_server(self) -> None:
         dead, live = Server("dead", meeting("physics")), Server("live")
@@ -303,7 +303,7 @@ class TestLookingAgain:
     async def test_without_servers_is_complete(self) -> None:
         async with watching() as rooms:
             assert await rooms.look_again()
-            assert rooms.all_fresh
+            assert all(server.ok for server in rooms.servers)
 
 
 async def late(rooms: Rooms, after_s: float) -> bool:
@@ -399,7 +399,7 @@ class TestHealth:
         (health,) = rooms.servers
         assert (health.name, health.ok, health.cause) == ("one", False, NOT_ASKED_YET)
         assert health.last_ok_at is None
-        assert not rooms.all_fresh
+        assert not all(server.ok for server in rooms.servers)
 
     async def test_of_each_server_is_its_own(self) -> None:
         good, bad = Server("good", meeting("physics")), Server("bad")

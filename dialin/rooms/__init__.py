@@ -211,11 +211,6 @@ class Rooms:
         """How each server does."""
         return tuple(watcher.health() for watcher in self._watchers.values())
 
-    @property
-    def all_fresh(self) -> bool:
-        """Whether the picture is complete: every server answered when it was last asked."""
-        return all(watcher.is_live for watcher in self._watchers.values())
-
     def _is_live(self, room: Room) -> bool:
         return self._watchers[room.server].is_live
 
