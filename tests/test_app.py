@@ -6,8 +6,6 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from ipaddress import IPv4Address
 from pathlib import Path
 from types import SimpleNamespace
@@ -25,14 +23,12 @@ from dialin.app.door import FrontDoor
 from dialin.demo.bbb import Fault
 from dialin.demo.run import demo_settings
 from dialin.errors import OperatorError
-from dialin.events import Codec
 from dialin.house import House
 from dialin.providers import tls_target
 from dialin.registry import Registry
-from dialin.sip import Certificate, Listen, OutgoingLeg, Refused, SipEndpoint, TlsTarget
+from dialin.sip import Certificate, Listen, Refused, SipEndpoint, TlsTarget
 from dialin.systemd import ServiceManager
 from dialin.trunk import Trunk, Trunks
-from dialin.wire import sdp
 from dialin.wire.encryption import Encryption
 from dialin.wire.flow import Flow
 from dialin.wire.message import Request, parse
@@ -41,33 +37,17 @@ from tests.peers.clips import Clips
 from tests.peers.phone import Phone
 from tests.settings import UNSUPPORTED, settings
 from tests.settings.test_peer_checks import REGISTER
-from tests.world import ANYWHERE, TOKEN, Traces, World, settled, whole_service
-
-CALLER = "+4915738620594"
-
-
-@asynccontextmanager
-async def telephone() -> AsyncIterator[SipEndpoint]:
-    """A caller's user agent."""
-    async with await SipEndpoint.open(
-        [Listen("UDP", "127.0.0.1", 0)],
-        allow_source=lambda host: True,
-        on_call=lambda leg: leg.reject(486),
-    ) as endpoint:
-        yield endpoint
-
-
-async def dial(phone: SipEndpoint, world: World, user: str = "dialin") -> OutgoingLeg:
-    """An INVITE to the service, with a port that nothing listens on."""
-    port = world.sip_port("udp")
-    offer = sdp.offer(sdp.LocalMedia("127.0.0.1", 9, 1, 1), [Codec.PCMA])
-    return await phone.invite(
-        f"sip:{user}@127.0.0.1:{port}",
-        Flow("UDP", "127.0.0.1", port),
-        from_display="",
-        from_user=CALLER,
-        offer=bytes(offer),
-    )
+from tests.world import (
+    ANYWHERE,
+    CALLER,
+    TOKEN,
+    Traces,
+    World,
+    settled,
+    telephone,
+    whole_service,
+)
+from tests.world import ring as dial
 
 
 async def states(world: World) -> list[dict[str, Any]]:

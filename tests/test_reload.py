@@ -6,8 +6,6 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
@@ -18,40 +16,19 @@ from dialin import app
 from dialin.app.reload import differences, is_cold, read_anew, taken_over
 from dialin.app.stopping import reloading
 from dialin.demo.run import demo_settings
-from dialin.events import Codec
 from dialin.settings import Settings, load
-from dialin.sip import Listen, OutgoingLeg, Refused, SipEndpoint
+from dialin.sip import OutgoingLeg, Refused, SipEndpoint
 from dialin.systemd import ServiceManager
-from dialin.wire import sdp
-from dialin.wire.flow import Flow
 from tests.settings import settings
-from tests.world import ANYWHERE, TOKEN, World, whole_service
+from tests.world import ANYWHERE, TOKEN, World, ring, telephone, whole_service
 
 NEW_TOKEN = "another-token-9Xq7Lw2Vb9Zr4"
 WITHIN_S = 10.0
 
 
-@asynccontextmanager
-async def telephone() -> AsyncIterator[SipEndpoint]:
-    """A caller's user agent."""
-    async with await SipEndpoint.open(
-        [Listen("UDP", "127.0.0.1", 0)],
-        allow_source=lambda host: True,
-        on_call=lambda leg: leg.reject(486),
-    ) as endpoint:
-        yield endpoint
-
-
 async def dial(phone: SipEndpoint, world: World, user: str = "dialin") -> OutgoingLeg:
-    """A call that is up, with a port that nothing listens on."""
-    port = world.sip_port("udp")
-    leg = await phone.invite(
-        f"sip:{user}@127.0.0.1:{port}",
-        Flow("UDP", "127.0.0.1", port),
-        from_display="",
-        from_user="+4915738620594",
-        offer=bytes(sdp.offer(sdp.LocalMedia("127.0.0.1", 9, 1, 1), [Codec.PCMA])),
-    )
+    """A call that is up."""
+    leg = await ring(phone, world, user)
     await leg.answered()
     return leg
 

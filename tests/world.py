@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """A whole service on loopback for tests: stand-ins, the service itself, and what they leave behind.
 
-Ports are the kernel's choice. Who calls, and what is expected, is left to the tests.
+Ports are the kernel's choice. When somebody calls, and what is expected, is left to the tests.
 """
 
 from __future__ import annotations
@@ -22,10 +22,14 @@ from dialin.demo.bbb import DemoBbb, Members
 from dialin.demo.conference import Conference, open_conference
 from dialin.demo.rooms import DemoRoom
 from dialin.demo.run import demo_settings
-from dialin.sip import Listen
+from dialin.events import Codec
+from dialin.sip import Listen, OutgoingLeg, SipEndpoint
+from dialin.wire import sdp
+from dialin.wire.flow import Flow
 
 TOKEN = "token-of-the-tests"
 ANYWHERE = "127.0.0.1:0"
+CALLER = "+4915738620594"
 
 
 USUAL = app.Pace()
@@ -139,6 +143,30 @@ async def whole_service(
         conference.tell(served.bbb.voice_changed)
         served.bbb.hang_up = conference.end
         yield World(served.bbb, served.service, conference)
+
+
+@asynccontextmanager
+async def telephone() -> AsyncIterator[SipEndpoint]:
+    """A caller's user agent."""
+    async with await SipEndpoint.open(
+        [Listen("UDP", "127.0.0.1", 0)],
+        allow_source=lambda host: True,
+        on_call=lambda leg: leg.reject(486),
+    ) as endpoint:
+        yield endpoint
+
+
+async def ring(phone: SipEndpoint, world: Served, user: str = "dialin") -> OutgoingLeg:
+    """An INVITE to the service, with a port that nothing listens on."""
+    port = world.sip_port("udp")
+    offer = sdp.offer(sdp.LocalMedia("127.0.0.1", 9, 1, 1), [Codec.PCMA])
+    return await phone.invite(
+        f"sip:{user}@127.0.0.1:{port}",
+        Flow("UDP", "127.0.0.1", port),
+        from_display="",
+        from_user=CALLER,
+        offer=bytes(offer),
+    )
 
 
 @dataclass(frozen=True, slots=True)

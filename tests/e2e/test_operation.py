@@ -24,8 +24,8 @@ from dialin.sip import Refused
 from tests.calls.test_sipp_calls import numbers_of
 from tests.peers.process import needs_raw_sockets
 from tests.peers.sipp import needs_sipp, place_calls
-from tests.test_reload import dial, telephone
-from tests.world import ANYWHERE, TOKEN, World, whole_service
+from tests.test_reload import dial
+from tests.world import ANYWHERE, TOKEN, World, telephone, whole_service
 
 pytestmark = [pytest.mark.e2e, needs_sipp, needs_raw_sockets, pytest.mark.timeout(240)]
 
