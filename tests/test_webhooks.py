@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 import asyncio
-import socket
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -26,18 +25,13 @@ from dialin.rooms import Rooms
 from dialin.web import Metrics
 from dialin.web.app import serve
 from dialin.wire.bbbhooks import HookKind
+from tests.peers.process import free_port
 from tests.settings import settings
 
 SELDOM_S = 600.0
 """Polls do not help."""
 WITHIN_S = 5.0
 NO_CHANGES: dict[str, object] = {}
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 def hook_ids(bbb: DemoBbb) -> list[str]:

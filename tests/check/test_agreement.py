@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import socket
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
@@ -22,12 +21,7 @@ from dialin.web import Metrics
 from dialin.web.app import serve
 from dialin.web.hooks import HookReceiver
 from dialin.wire.bbbhooks import EVENT_IDS
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+from tests.peers.process import free_port
 
 
 @asynccontextmanager

@@ -10,7 +10,6 @@ import json
 import os
 import re
 import shlex
-import socket
 import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
@@ -24,6 +23,7 @@ from yarl import URL
 from dialin.demo.bbb import DemoBbb
 from dialin.demo.conference import open_conference
 from dialin.sip import Listen
+from tests.peers.process import free_port
 
 pytestmark = pytest.mark.e2e
 
@@ -38,12 +38,6 @@ def blocks(language: str) -> list[str]:
 
 
 SECRET_FILES = re.findall(r"/dev/stdin /etc/dialin/secrets/(\w+)$", PAGE, re.MULTILINE)
-
-
-def free_port() -> int:
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,7 +5,6 @@ from __future__ import annotations
 
 import os
 import shutil
-import socket
 import subprocess
 import time
 from collections.abc import Iterator
@@ -13,6 +12,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
+
+from tests.peers.process import free_port
 
 PASSWORD = "p%40ss word"
 ACCOUNT = "postgres"
@@ -80,9 +81,7 @@ def postgres_server() -> Iterator[Postgres]:
             user=ACCOUNT,
             cwd=folder,
         )
-        with socket.socket() as probe:
-            probe.bind(("127.0.0.1", 0))
-            port = probe.getsockname()[1]
+        port = free_port()
         options = ("-c", "listen_addresses=127.0.0.1", "-c", "unix_socket_directories=")
         command = [str(there / "postgres"), "-D", str(data), "-p", str(port), "-F", *options]
         with (folder / "log").open("wb") as log:
