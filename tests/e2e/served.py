@@ -7,8 +7,11 @@ Says on standard output where its pages are, and ends when standard input does.
 from __future__ import annotations
 
 import asyncio
+import subprocess
 import sys
 import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import partial
 from unittest.mock import patch
 
@@ -18,6 +21,22 @@ from tests.world import whole_service
 
 PATIENT = partial(Tokens, wrong_per_minute=1_000_000)
 """Tools that try wrong tokens want to be told so each time."""
+
+
+@contextmanager
+def service() -> Iterator[str]:
+    """The address of the pages of one that runs while the block does, and ends in good order."""
+    with subprocess.Popen(
+        [sys.executable, "-m", "tests.e2e.served"],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    ) as running:
+        assert running.stdout
+        assert running.stdin
+        yield running.stdout.readline().strip()
+        running.stdin.close()
+        assert running.wait(timeout=20) == 0
 
 
 async def main() -> None:

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.e2e.served import service
 from tests.world import TOKEN
 
 pytestmark = pytest.mark.e2e
@@ -21,17 +22,8 @@ EXAMPLES = 60
 @pytest.fixture
 def served() -> Iterator[str]:
     """Where the API of a running service is."""
-    with subprocess.Popen(
-        [sys.executable, "-m", "tests.e2e.served"],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        text=True,
-    ) as service:
-        assert service.stdout
-        assert service.stdin
-        yield service.stdout.readline().strip()
-        service.stdin.close()
-        assert service.wait(timeout=20) == 0
+    with service() as address:
+        yield address
 
 
 def test_nothing_that_is_sent_gets_an_answer_that_is_not_described(

@@ -36,11 +36,6 @@ LOUD, FAINT = 100_000.0, 10_000.0
 
 
 @pytest.fixture(scope="module")
-def authority(tmp_path_factory: pytest.TempPathFactory) -> Authority:
-    return Authority.made(tmp_path_factory.mktemp("authority") / "ca")
-
-
-@pytest.fixture(scope="module")
 def certificate(authority: Authority) -> Certificate:
     return authority.issue("asterisk", names=f"DNS:localhost,IP:{HOST}", usage="serverAuth")
 

@@ -29,11 +29,6 @@ OVER_WITHIN_S = 30.0
 
 
 @pytest.fixture(scope="module")
-def authority(tmp_path_factory: pytest.TempPathFactory) -> Authority:
-    return Authority.made(tmp_path_factory.mktemp("authority") / "ca")
-
-
-@pytest.fixture(scope="module")
 def certificate(authority: Authority) -> Certificate:
     return authority.issue("both", names=f"DNS:{NAME},IP:{HOST}", usage="serverAuth,clientAuth")
 

@@ -46,11 +46,6 @@ OUTAGE_S = 60.0
 
 
 @pytest.fixture(scope="module")
-def authority(tmp_path_factory: pytest.TempPathFactory) -> Authority:
-    return Authority.made(tmp_path_factory.mktemp("authority") / "ca")
-
-
-@pytest.fixture(scope="module")
 def certificate(authority: Authority) -> Certificate:
     return authority.issue("kamailio", names="DNS:localhost")
 

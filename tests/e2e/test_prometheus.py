@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 import subprocess
-import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -14,6 +13,7 @@ from typing import Any
 import pytest
 import requests
 
+from tests.e2e.served import service
 from tests.media.world import free_ports
 from tests.web.test_dashboard import RULES, panels
 
@@ -39,25 +39,10 @@ EMPTY_UNTIL_IT_HAPPENS = {
 
 
 @contextmanager
-def service() -> Iterator[str]:
-    """HOST:PORT of a service."""
-    with subprocess.Popen(
-        [sys.executable, "-m", "tests.e2e.served"],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        text=True,
-    ) as running:
-        assert running.stdout
-        assert running.stdin
-        yield running.stdout.readline().strip().removeprefix("http://")
-        running.stdin.close()
-        running.wait(timeout=20)
-
-
-@contextmanager
-def prometheus(target: str, folder: Path) -> Iterator[str]:
-    """The address of a Prometheus that reads the target, and our rules."""
+def prometheus(served: str, folder: Path) -> Iterator[str]:
+    """The address of a Prometheus that reads this service, and our rules."""
     port = free_ports(1)[0]
+    target = served.removeprefix("http://")
     config = folder / "prometheus.yml"
     config.write_text(
         f"global: {{scrape_interval: 1s, evaluation_interval: 1s}}\n"
@@ -99,13 +84,13 @@ def until(address: str, expression: str) -> None:
 
 
 def test_every_query_of_the_dashboard_is_answered(tmp_path: Path) -> None:
-    with service() as target, prometheus(target, tmp_path) as address:
+    with service() as served, prometheus(served, tmp_path) as address:
         until(address, "dialin_build_info")
         until(address, "rate(dialin_bbb_requests_total[20s]) > 0")
         empty = set()
         for panel in panels():
-            for target_ in panel.get("targets", []):
-                expression = target_["expr"].replace("$__rate_interval", "20s")
+            for target in panel.get("targets", []):
+                expression = target["expr"].replace("$__rate_interval", "20s")
                 found = asked(address, "query", query=expression.replace("$instance", ".*"))
                 if not found["result"]:
                     empty.add(panel["title"])

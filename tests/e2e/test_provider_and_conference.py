@@ -57,11 +57,6 @@ REGISTERED = b'dialin_trunk_registered{trunk="lab"} 1.0'
 
 
 @pytest.fixture(scope="module")
-def authority(tmp_path_factory: pytest.TempPathFactory) -> Authority:
-    return Authority.made(tmp_path_factory.mktemp("authority") / "ca")
-
-
-@pytest.fixture(scope="module")
 def certificate(authority: Authority) -> Certificate:
     return authority.issue("good", names=f"DNS:localhost,IP:{HOST}", usage="serverAuth")
 
