@@ -5,7 +5,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -112,9 +111,6 @@ def long_token(monkeypatch: pytest.MonkeyPatch) -> str:
     token = "t0ken-of-the-tests-Xq7Lw2Vb9Zr4"
     monkeypatch.setattr("tests.world.TOKEN", token)
     return token
-
-
-Command = Callable[..., Any]
 
 
 async def invoke(command: Any, *arguments: str | Path) -> Result:

@@ -16,7 +16,7 @@ from tests.browser import chromium, needs_chromium, opened
 from tests.browser.test_console import logged_in
 from tests.peers.process import needs, needs_raw_sockets
 from tests.peers.sipp import needs_sipp, place_calls
-from tests.world import TOKEN, whole_service
+from tests.world import TOKEN, Served, whole_service
 
 pytestmark = [pytest.mark.e2e, needs_chromium]
 
@@ -30,6 +30,20 @@ WEB = {"link_secret": SECRET, "base_url": "https://dialin.example.org"}
 def path(right: Right) -> str:
     """The way to the page, for an hour."""
     return LinkKey(SECRET).link("weekly", right, int(time.time()) + 3600).path()
+
+
+async def somebody_calls(world: Served, folder: Path, *, stay_s: float) -> None:
+    """One caller, who keys the PIN and stays so long."""
+    await place_calls(
+        "call-pin",
+        ("127.0.0.1", world.sip_port("UDP")),
+        "UDP",
+        numbers=["+496990009123"],
+        rate=1,
+        stay_s=stay_s,
+        folder=folder,
+        within_s=90,
+    )
 
 
 @needs_sipp
@@ -47,18 +61,7 @@ async def test_a_caller_is_seen_waiting_and_then_in_the_room(tmp_path: Path) -> 
         await page.get_by_text("Updates by itself.").wait_for()
         assert "Weekly <b>round</b>" in await page.get_by_role("heading", level=1).inner_text()
         callers = page.locator("#callers")
-        calling = tasks.create_task(
-            place_calls(
-                "call-pin",
-                ("127.0.0.1", world.sip_port("UDP")),
-                "UDP",
-                numbers=["+496990009123"],
-                rate=1,
-                stay_s=20.0,
-                folder=tmp_path,
-                within_s=90,
-            )
-        )
+        calling = tasks.create_task(somebody_calls(world, tmp_path, stay_s=20.0))
 
         async def stands(state: CallState) -> None:
             await world.until(
@@ -99,18 +102,7 @@ async def test_an_operator_sees_a_caller_come_and_go(tmp_path: Path) -> None:
         await world.service.rooms.look_again()
         await page.get_by_text("Updates by itself.").wait_for()
         registry, calls = world.service.registry, page.locator("#calls")
-        calling = tasks.create_task(
-            place_calls(
-                "call-pin",
-                ("127.0.0.1", world.sip_port("UDP")),
-                "UDP",
-                numbers=["+496990009123"],
-                rate=1,
-                stay_s=5.0,
-                folder=tmp_path,
-                within_s=90,
-            )
-        )
+        calling = tasks.create_task(somebody_calls(world, tmp_path, stay_s=5.0))
         await world.until(
             lambda: [call.state for call in registry.snapshots()] == [CallState.IN_ROOM],
             within_s=30,

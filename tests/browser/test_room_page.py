@@ -14,7 +14,7 @@ from urllib.parse import quote, unquote
 import pytest
 from aiohttp import web
 
-from dialin.registry import CallState, Mute, WaitingFor
+from dialin.registry import Mute
 from dialin.web import serve
 from dialin.web.room_view import RoomFacts
 from tests.browser import (
@@ -26,14 +26,10 @@ from tests.browser import (
     opened,
     overflow,
 )
-from tests.web.site import CALL, GUEST, HOST, PIN, Calls, Rooms, World, link
+from tests.web.site import CALL, GUEST, HOST, PIN, RAISED, WAITING, Calls, Rooms, World, link
 
 pytestmark = needs_chromium
 
-WAITING = replace(
-    CALL, id="f00d", label="Phone caller 1", state=CallState.WAITING, waiting_for=WaitingFor.HOST
-)
-RAISED = replace(CALL, id="beef", label="xxx-xxx-5678", muted=True, hand_raised=True)
 HOSTILE = (
     "<script>alert(1)</script><img src=x onerror=alert(2)>\u202e\u2066" + "Z\u0301\u0302\u0303" * 9
 )

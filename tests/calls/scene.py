@@ -6,7 +6,8 @@ Prompts are those of `clips`, so that a caller's ear is a witness. What happens 
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterable
+import math
+from collections.abc import AsyncIterator, Iterable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -118,3 +119,8 @@ def reason_of(end: str) -> str:
 def polling(every_s: float) -> Pace:
     """The same, with BBB asked so often."""
     return replace(BRISK, poll_s=every_s)
+
+
+def quantile(values: Sequence[float], share: float) -> float:
+    """The smallest value that so many of the others do not exceed."""
+    return sorted(values)[max(0, math.ceil(share * len(values)) - 1)]

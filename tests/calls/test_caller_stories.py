@@ -8,7 +8,6 @@ What the caller hears is recognised frame by frame.
 from __future__ import annotations
 
 import asyncio
-import math
 import time
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
@@ -25,7 +24,7 @@ from dialin.registry import Admit, CallSnapshot, CallState, LowerHand, MoveTo, W
 from dialin.sounds import PACKAGE
 from dialin.static_rooms import StaticRooms
 from dialin.store import FILE_NAME, opened_store
-from tests.calls.scene import reason_of
+from tests.calls.scene import quantile, reason_of
 from tests.peers.clips import Clips
 from tests.peers.conference_process import ConferenceProcess
 from tests.peers.phone import Phone
@@ -37,8 +36,6 @@ BREAKOUT_PIN = "1234567891"
 LATER = "555666777"
 LOBBY_PIN = "864209753"
 ASKED = ("welcome", "enter-pin")
-IN = (*ASKED, "joining", "alone")
-"""What is heard by somebody who comes into the room of the demo first."""
 BRISK = Pace(poll_s=2, quarantine_s=0.5, conference_answers_within_s=1.5)
 PATIENCE_S = 15.0
 
@@ -442,8 +439,3 @@ async def test_from_the_answer_to_a_voice_and_from_the_hash_key_to_the_room(
                 await on.world.until(lambda: not len(on.world.service.registry))
         assert quantile(first_frames, 0.5) <= 0.2
         assert quantile(joins, 0.99) <= most_s
-
-
-def quantile(values: list[float], share: float) -> float:
-    """The smallest value that so many of the others do not exceed."""
-    return sorted(values)[max(0, math.ceil(share * len(values)) - 1)]

@@ -9,7 +9,6 @@ both legs are bridged.
 from __future__ import annotations
 
 import asyncio
-import math
 import os
 import time
 from collections.abc import Sequence
@@ -19,6 +18,7 @@ import pytest
 
 from dialin.app import Pace
 from dialin.registry import CallState, Registry
+from tests.calls.scene import quantile
 from tests.peers.clips import Clips
 from tests.peers.conference_process import ConferenceProcess
 from tests.peers.phone import Phone
@@ -110,8 +110,3 @@ def shown(seconds: Sequence[float]) -> str:
     """Median, 99th percentile and the worst, in milliseconds."""
     median, most, worst = (1000 * quantile(seconds, share) for share in (0.5, 0.99, 1.0))
     return f"{median:.0f} ms, p99 {most:.0f} ms, worst {worst:.0f} ms"
-
-
-def quantile(values: Sequence[float], share: float) -> float:
-    """The smallest value that so many of the others do not exceed."""
-    return sorted(values)[max(0, math.ceil(share * len(values)) - 1)]

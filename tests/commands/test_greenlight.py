@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -21,6 +22,21 @@ DATABASE = "postgres://gl:p%40ss-canary@127.0.0.1:1/greenlight"
 @pytest.fixture
 def file(tmp_path: Path) -> Path:
     return settings_in(tmp_path)
+
+
+@pytest.fixture
+def psql_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str], None]:
+    """Puts lines of shell in the place of psql."""
+
+    def put(lines: str) -> None:
+        folder = tmp_path / "bin"
+        folder.mkdir()
+        psql = folder / "psql"
+        psql.write_text(f"#!/bin/sh\n{lines}")
+        psql.chmod(0o755)
+        monkeypatch.setenv("PATH", f"{folder}:/usr/bin:/bin")
+
+    return put
 
 
 def piped(*arguments: str, file: Path, text: str = CSV) -> Result:
@@ -81,14 +97,9 @@ def test_without_psql_it_is_said_what_to_do(file: Path, monkeypatch: pytest.Monk
 
 
 def test_a_database_that_is_not_there_changes_nothing_and_shows_no_password(
-    file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    file: Path, psql_is: Callable[[str], None]
 ) -> None:
-    folder = tmp_path / "bin"
-    folder.mkdir()
-    psql = folder / "psql"
-    psql.write_text('#!/bin/sh\necho "psql: error: connection refused" >&2\nexit 2\n')
-    psql.chmod(0o755)
-    monkeypatch.setenv("PATH", f"{folder}:/usr/bin:/bin")
+    psql_is('echo "psql: error: connection refused" >&2\nexit 2\n')
     result = dialin("greenlight", "--database", DATABASE, "--apply", file=file)
     assert isinstance(result.exception, OperatorError)
     assert "connection refused" in str(result.exception)
@@ -127,18 +138,12 @@ def test_what_is_no_address_is_refused(url: str) -> None:
 
 
 def test_the_database_is_asked_and_given_what_would_have_been_printed(
-    file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    file: Path, tmp_path: Path, psql_is: Callable[[str], None]
 ) -> None:
-    folder = tmp_path / "bin"
-    folder.mkdir()
-    psql = folder / "psql"
-    psql.write_text(
-        "#!/bin/sh\n"
+    psql_is(
         f'case "$*" in *--csv*) printf "{CSV}" ;; *) cat > {tmp_path}/sql ;; esac\n'
         f'echo "$PGPASSWORD $PGDATABASE $*" >> {tmp_path}/asked\n'
     )
-    psql.chmod(0o755)
-    monkeypatch.setenv("PATH", f"{folder}:/usr/bin:/bin")
     result = dialin("greenlight", "--database", DATABASE, "--apply", file=file)
     assert result.exit_code == 0, result.exception
     assert result.stdout == ""

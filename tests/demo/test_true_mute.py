@@ -16,7 +16,7 @@ from dialin.demo.conference import (
 )
 from dialin.demo.voice import Change
 from dialin.events import Codec
-from dialin.sip import OutgoingLeg, Refused
+from dialin.sip import Refused
 from dialin.wire import sdp
 from dialin.wire.encryption import Encryption
 from dialin.wire.sdp import LocalMedia, SessionDescription
@@ -29,10 +29,6 @@ ANN_HZ, BOB_HZ = 450, 700
 async def is_muted(conference: Conference, muted: bool) -> None:
     async with asyncio.timeout(WAIT_S):
         await conference.until(lambda seen: seen.members(ROOM)[0].muted is muted)
-
-
-async def by_events(phone: TonePhone, _leg: OutgoingLeg, keys: str) -> None:
-    phone.press(keys)
 
 
 class TestMute:

@@ -24,6 +24,7 @@ HOST = "127.0.0.32"
 UNKNOWN = 404
 TOGGLE_MUTE = "0"
 PREFIX = "Phone "
+"""Empty where bigbluebutton#23761 is in."""
 FORBIDDEN = (
     "P-Asserted-Identity",
     "P-Preferred-Identity",
@@ -50,21 +51,12 @@ class Participant:
 class LiveKit(ScriptedConference):
     """All of its seats."""
 
-    def __init__(
-        self,
-        calls: asyncio.TaskGroup,
-        voice_bridges: Iterable[str],
-        *,
-        prefix: str = PREFIX,
-        toggle_key: str = TOGGLE_MUTE,
-    ) -> None:
-        """`prefix` is "" where bigbluebutton#23761 is in."""
+    def __init__(self, calls: asyncio.TaskGroup, voice_bridges: Iterable[str]) -> None:
         super().__init__(calls, HOST)
         self.voice_bridges = set(voice_bridges)
         """The meetings that there is a trunk for."""
         self.refused: list[str] = []
         """The user parts that were called and are none of them."""
-        self._prefix, self._toggle_key = prefix, toggle_key
 
     def take(self, leg: IncomingLeg) -> None:
         """Take a call to a meeting that is known."""
@@ -82,9 +74,9 @@ class LiveKit(ScriptedConference):
     def _participant(self, seat: Seat) -> Participant:
         pressed = seat.keys_by_events + seat.keys_by_info
         return Participant(
-            name=self._prefix + from_user(seat),
+            name=PREFIX + from_user(seat),
             room=room_called(seat.invite),
-            muted=pressed.count(self._toggle_key) % 2 == 1,
+            muted=pressed.count(TOGGLE_MUTE) % 2 == 1,
         )
 
 

@@ -12,7 +12,7 @@ from typing import Any
 from aiohttp import web
 
 from dialin.links import LinkKey, Right, RoomLink
-from dialin.registry import CallSnapshot, CallState, Order
+from dialin.registry import CallSnapshot, CallState, Order, WaitingFor
 from dialin.web.app import build_site
 from dialin.web.facts import PageFacts
 from dialin.web.gate import Gate
@@ -41,6 +41,10 @@ CALL = CallSnapshot(
     state=CallState.IN_ROOM,
     room="demo",
 )
+WAITING = replace(
+    CALL, id="f00d", label="Phone caller 1", state=CallState.WAITING, waiting_for=WaitingFor.HOST
+)
+RAISED = replace(CALL, id="beef", label="xxx-xxx-5678", muted=True, hand_raised=True)
 
 
 @dataclass

@@ -16,25 +16,33 @@ from dialin.links import Right
 from dialin.registry import (
     Admit,
     CallSnapshot,
-    CallState,
     HangUp,
     LowerHand,
     Mute,
     Order,
     Refuse,
     Unmute,
-    WaitingFor,
 )
 from dialin.web.app import serve
 from dialin.web.room_view import RoomFacts
 from tests.web.conftest import Client, Visit
-from tests.web.site import CALL, EXPIRES, GUEST, HOST, HTML, KEY, PIN, Calls, Rooms, World, link
+from tests.web.site import (
+    CALL,
+    EXPIRES,
+    GUEST,
+    HOST,
+    HTML,
+    KEY,
+    PIN,
+    RAISED,
+    WAITING,
+    Calls,
+    Rooms,
+    World,
+    link,
+)
 
 HOSTILE = "</title><script>alert(1)</script>\u202e{{ 7*7 }}" + "W" * 5000
-WAITING = replace(
-    CALL, id="f00d", label="Phone caller 1", state=CallState.WAITING, waiting_for=WaitingFor.HOST
-)
-RAISED = replace(CALL, id="beef", label="xxx-xxx-5678", muted=True, hand_raised=True)
 
 
 async def page(client: Client, path: str, **headers: str) -> lxml_html.HtmlElement:
